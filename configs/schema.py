@@ -1,0 +1,226 @@
+"""What a configuration may say. Structure and ranges are checked here; names of formats and
+models are resolved by the floor that owns them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InputError
+from .load import build, read_yaml, resolve
+
+AccumulatorMode = Literal["wrap", "saturate", "flag"]
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}, valid are {low}..{high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccumulatorConfig:
+    """One accumulator stage."""
+
+    #: width in bits, or ``auto`` for the smallest proved width
+    bits: int | Literal["auto"] = "auto"
+    #: what happens when a step's exact sum leaves the range
+    mode: AccumulatorMode = "wrap"
+
+    def __post_init__(self) -> None:
+        if self.bits != "auto":
+            _check_range("bits", self.bits, 2, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorConfig:
+    """An output-stationary array of bit-serial PEs (DESIGN: the machine)."""
+
+    name: str
+    #: PE rows, one token each
+    rows: int
+    #: PE columns, one output channel each
+    cols: int
+    #: products per PE and cycle
+    lanes: int
+    #: two's complement activation width in bits
+    activation_bits: int = 8
+    #: bits of each lane's own exponent
+    lane_exponent_bits: int = 2
+    #: bits of the unsigned second-level group scale
+    scale_bits: Literal[8] = 8
+    inner_accumulator: AccumulatorConfig = AccumulatorConfig()
+    outer_accumulator: AccumulatorConfig = AccumulatorConfig()
+    #: beats that wait between each input stream and the array
+    queue_beats: int = 4
+    clock_mhz: float = 500.0
+
+    def __post_init__(self) -> None:
+        _check_range("rows", self.rows, 1, 256)
+        _check_range("cols", self.cols, 1, 256)
+        _check_range("lanes", self.lanes, 1, 64)
+        _check_range("activation_bits", self.activation_bits, 4, 8)
+        _check_range("lane_exponent_bits", self.lane_exponent_bits, 1, 4)
+        _check_range("queue_beats", self.queue_beats, 2, 1024)
+        _check_range("clock_mhz", self.clock_mhz, 1, 5000)
+
+    @property
+    def activation_range(self) -> tuple[int, int]:
+        """Smallest and largest activation that the input port can carry."""
+        half = 1 << (self.activation_bits - 1)
+        return -half, half - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationConfig:
+    """How weights and activations become codes."""
+
+    #: format or family name
+    format: str
+    #: weights that share a scale, along the input dimension
+    group_size: int = 128
+    scale_format: Literal["float16", "uint8"] = "float16"
+    #: dynamic per-token activation width; ``null`` keeps activations in floating point
+    activation_bits: int | None = 8
+
+    def __post_init__(self) -> None:
+        _check_range("group_size", self.group_size, 1, 1 << 20)
+        if self.activation_bits is not None:
+            _check_range("activation_bits", self.activation_bits, 4, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadConfig:
+    """The model and how much of it to run."""
+
+    #: shipped or fetched model, or a folder with config.json and safetensors
+    model: str | None = None
+    #: Hugging Face style configuration, for a simulation without weights
+    architecture: dict[str, Any] | None = None
+    prefill_tokens: int = 256
+    decode_tokens: int = 16
+    #: held-out bytes for bits per byte (byte-level models)
+    evaluation_bytes: int = 16384
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.architecture is None):
+            raise InputError("give exactly one of 'model' and 'architecture'")
+        _check_range("prefill_tokens", self.prefill_tokens, 0, 1 << 20)
+        _check_range("decode_tokens", self.decode_tokens, 0, 1 << 20)
+        _check_range("evaluation_bytes", self.evaluation_bytes, 0, 1 << 30)
+        if self.prefill_tokens + self.decode_tokens == 0:
+            raise InputError("prefill_tokens and decode_tokens are both 0: nothing to run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One cost figure and where it comes from."""
+
+    value: float
+    kind: Literal["measured", "fitted", "quoted"]
+    source: str
+
+    def __post_init__(self) -> None:
+        _check_range("value", self.value, 0, 1e12)
+        if not self.source.strip():
+            raise InputError("source is empty: every figure says where it comes from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechnologyConfig:
+    """Per-structure area and per-action energy of one process; units in the names."""
+
+    name: str
+    description: str
+    figures: dict[str, Figure]
+
+    def __post_init__(self) -> None:
+        for key, figure in self.figures.items():
+            if not isinstance(figure, Figure):
+                built = build(Figure, figure, f"figures: {key}")
+                object.__setattr__(self, "figures", {**self.figures, key: built})
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """How much RTL is run against golden model and simulator."""
+
+    #: rows of real activations per layer
+    tokens: int = 4
+    #: random idle cycles on every stream
+    random_gaps: bool = True
+    #: additional random shapes
+    random_shapes: int = 4
+
+    def __post_init__(self) -> None:
+        _check_range("tokens", self.tokens, 1, 4096)
+        _check_range("random_shapes", self.random_shapes, 0, 10000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One whole job."""
+
+    name: str
+    workload: WorkloadConfig
+    quantization: QuantizationConfig
+    accelerator: AcceleratorConfig
+    technology: TechnologyConfig
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    #: seed of every random draw
+    seed: int = 0
+    #: run folder; relative to the working directory
+    output: str = "runs"
+
+
+AXES: dict[str, tuple[str, type]] = {
+    "workload": ("workloads", WorkloadConfig),
+    "quantization": ("quantization", QuantizationConfig),
+    "accelerator": ("accelerators", AcceleratorConfig),
+    "technology": ("technologies", TechnologyConfig),
+}
+
+
+def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = "") -> Any:
+    """Build the configuration of one axis from a preset name, a path or a mapping.
+
+    Parameters
+    ----------
+    axis : ``workload``, ``quantization``, ``accelerator`` or ``technology``.
+    reference : preset name, path ending in ``.yaml`` (relative to ``base``) or mapping.
+    """
+    folder, kind = AXES[axis]
+    data, place = resolve(folder, reference, base=base, where=where or axis)
+    return build(kind, data, place)
+
+
+def load_run(path: Path) -> RunConfig:
+    """Read a run configuration; its axes may name presets, files beside it, or be inline."""
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a mapping of run settings")
+    filled = {"name": path.stem, **data}
+    for axis in AXES:
+        if axis in filled:
+            loaded = load_axis(axis, filled[axis], base=path.parent, where=f"{path}: {axis}")
+            filled[axis] = loaded
+    plain = {key: value for key, value in filled.items() if key not in AXES}
+    axes = {key: value for key, value in filled.items() if key in AXES}
+    return _build_run(plain, axes, str(path))
+
+
+def _build_run(plain: dict[str, Any], axes: dict[str, Any], where: str) -> RunConfig:
+    """Combine loaded axes with the remaining keys under the strict loader's checks."""
+    missing = [axis for axis in AXES if axis not in axes]
+    if missing:
+        raise InputError(f"{where}: key '{missing[0]}' is missing")
+    settings = build(_PlainRun, plain, where)
+    return RunConfig(**vars(settings), **axes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlainRun:
+    """The keys of :class:`RunConfig` that are not axes."""
+
+    name: str
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    seed: int = 0
+    output: str = "runs"

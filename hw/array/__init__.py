@@ -1,0 +1,17 @@
+"""PE array, tile controller, input queues and result drain."""
+
+from .drain import ResultDrain
+from .loader import ActivationLoader, WeightLoader
+from .pe_array import PEArray
+from .sequencer import Sequencer
+from .walker import Walker, job_layout
+
+__all__ = [
+    "ActivationLoader",
+    "PEArray",
+    "ResultDrain",
+    "Sequencer",
+    "Walker",
+    "WeightLoader",
+    "job_layout",
+]

@@ -1,0 +1,160 @@
+"""Input streams into queues: header and chunk beats of weights, chunk beats of activations."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from configs.timing import HEADER_QUEUE_GROUPS
+
+from .walker import Walker, job_layout
+
+
+def _queue(m: Module, name: str, width: int, depth: int, out) -> SyncFIFO:
+    """Add a queue whose head is offered on ``out``."""
+    queue = SyncFIFO(width=width, depth=depth)
+    m.submodules[name] = queue
+    m.d.comb += [
+        out.payload.eq(queue.r_data),
+        out.valid.eq(queue.r_rdy),
+        queue.r_en.eq(out.ready & out.valid),
+    ]
+    return queue
+
+
+class WeightLoader(wiring.Component):
+    """Split the weight stream into group headers and chunks.
+
+    A tile is one packet: per group one header beat, then the group's chunk beats.
+
+    Timing
+    ------
+    A beat accepted in one cycle can be read from its queue in the next. One beat per cycle.
+
+    Parameters
+    ----------
+    header_bits, chunk_bits : int
+        Used bits of the two kinds of beat.
+    beat_bits : int
+        Width of the stream.
+    depth : int
+        Chunks that fit into the queue; headers have room for ``HEADER_QUEUE_GROUPS``.
+
+    Members
+    -------
+    job, start : ``In(job_layout())``, ``In(1)``
+        As in :class:`hw.array.Walker`.
+    beats : ``In(stream.Signature(beat_bits))``
+        The weight stream.
+    last : ``In(1)``
+        The offered beat ends a packet.
+    header : ``Out(stream.Signature(header_bits))``
+        Header of the oldest group not yet finished.
+    chunk : ``Out(stream.Signature(chunk_bits))``
+        Oldest chunk not yet finished.
+    error : ``Out(1)``
+        An accepted beat's ``last`` did not match the job.
+    """
+
+    def __init__(self, *, header_bits: int, chunk_bits: int, beat_bits: int, depth: int) -> None:
+        self.header_bits = header_bits
+        self.chunk_bits = chunk_bits
+        self.depth = depth
+        super().__init__(
+            {
+                "job": In(job_layout()),
+                "start": In(1),
+                "beats": In(stream.Signature(beat_bits)),
+                "last": In(1),
+                "header": Out(stream.Signature(header_bits)),
+                "chunk": Out(stream.Signature(chunk_bits)),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.walker = walker = Walker()
+        header = _queue(m, "headers", self.header_bits, HEADER_QUEUE_GROUPS, self.header)
+        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.chunk)
+        header_next = Signal(init=1)
+        accepted = self.beats.valid & self.beats.ready
+        chunk_accepted = accepted & ~header_next
+        tile_end = ~header_next & walker.last_chunk & walker.last_group
+        m.d.comb += [
+            walker.job.eq(self.job),
+            walker.start.eq(self.start),
+            walker.advance.eq(chunk_accepted),
+            header.w_data.eq(self.beats.payload),
+            header.w_en.eq(accepted & header_next),
+            chunk.w_data.eq(self.beats.payload),
+            chunk.w_en.eq(chunk_accepted),
+            self.beats.ready.eq(
+                walker.active & ((header_next & header.w_rdy) | (~header_next & chunk.w_rdy))
+            ),
+            self.error.eq(accepted & (self.last != tile_end)),
+        ]
+        with m.If(accepted):
+            m.d.sync += header_next.eq(chunk_accepted & walker.last_chunk)
+        return m
+
+
+class ActivationLoader(wiring.Component):
+    """Queue the activation stream, one beat per chunk; a tile is one packet.
+
+    Timing
+    ------
+    A beat accepted in one cycle can be read from the queue in the next. One beat per cycle.
+
+    Parameters
+    ----------
+    chunk_bits : int
+        Used bits of a beat.
+    beat_bits : int
+        Width of the stream.
+    depth : int
+        Chunks that fit into the queue.
+
+    Members
+    -------
+    job, start : ``In(job_layout())``, ``In(1)``
+        As in :class:`hw.array.Walker`.
+    beats : ``In(stream.Signature(beat_bits))``
+        The activation stream.
+    last : ``In(1)``
+        The offered beat ends a packet.
+    chunk : ``Out(stream.Signature(chunk_bits))``
+        Oldest chunk not yet finished.
+    error : ``Out(1)``
+        An accepted beat's ``last`` did not match the job.
+    """
+
+    def __init__(self, *, chunk_bits: int, beat_bits: int, depth: int) -> None:
+        self.chunk_bits = chunk_bits
+        self.depth = depth
+        super().__init__(
+            {
+                "job": In(job_layout()),
+                "start": In(1),
+                "beats": In(stream.Signature(beat_bits)),
+                "last": In(1),
+                "chunk": Out(stream.Signature(chunk_bits)),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.walker = walker = Walker()
+        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.chunk)
+        accepted = self.beats.valid & self.beats.ready
+        m.d.comb += [
+            walker.job.eq(self.job),
+            walker.start.eq(self.start),
+            walker.advance.eq(accepted),
+            chunk.w_data.eq(self.beats.payload),
+            chunk.w_en.eq(accepted),
+            self.beats.ready.eq(walker.active & chunk.w_rdy),
+            self.error.eq(accepted & (self.last != (walker.last_chunk & walker.last_group))),
+        ]
+        return m

@@ -1,0 +1,1 @@
+"""Test benches that `bitsmith verify` needs at run time."""

@@ -1,0 +1,222 @@
+"""Batch harness: a Verilated accelerator as a shared library, one whole job per call."""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.timing import CAUSES
+from sw.compile import GemmProgram, Machine
+
+from ..emit import to_verilog
+from ..top import Accelerator
+from .toolchain import cache_folder, compiler, verilator_environment, verilator_root
+
+TOP = "bitsmith_accelerator"
+_BENCH = Path(__file__).with_name("accelerator.cpp")
+_OUT_WORDS = 18
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RtlResult:
+    """What the test bench saw.
+
+    Attributes
+    ----------
+    outputs : int64 (M, N), padding dropped.
+    total_cycles : clock edges counted by the bench, from the job to the last result.
+    causes : the design's own counters.
+    inner_overflow, outer_overflow : bool (cols,), sticky bits.
+    protocol_error : a packet did not end where the job says.
+    last_beat : 1-based result beat that carried TLAST first; 0 if none did.
+    """
+
+    outputs: NDArray[np.int64]
+    total_cycles: int
+    causes: dict[str, int]
+    inner_overflow: NDArray[np.bool_]
+    outer_overflow: NDArray[np.bool_]
+    protocol_error: bool
+    last_beat: int
+
+
+def accelerator_verilog(machine: Machine) -> str:
+    """Standalone Verilog of ``machine``, top module ``bitsmith_accelerator``."""
+    return to_verilog(Accelerator(machine=machine), TOP)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"'{Path(command[0]).name}' failed:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _runtime_object(waves: bool) -> Path:
+    """Verilator's runtime library, compiled once per tool version and tracing mode."""
+    root, environment = verilator_root(), verilator_environment()
+    sources = ["verilated.cpp", "verilated_threads.cpp"] + ["verilated_vcd_c.cpp"] * waves
+    key = hashlib.sha256(
+        "".join([*sources, compiler(), *(str((root / "include" / s).stat()[6:9:2]) for s in sources)])
+        .encode()
+    ).hexdigest()[:16]
+    target = cache_folder() / f"runtime-{key}.o"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            folder = Path(scratch)
+            (folder / "all.cpp").write_text("".join(f'#include "{s}"\n' for s in sources))
+            flags = ["-O1", "-fPIC", "-std=c++17", f"-I{root}/include", f"-I{root}/include/vltstd"]
+            _run([compiler(), *flags, "-c", "all.cpp", "-o", "all.o"], folder, environment)
+            os.replace(folder / "all.o", target)
+    return target
+
+
+def build_model(verilog: str, *, waves: bool = False) -> Path:
+    """Shared library of the bench around ``verilog``, cached by content.
+
+    Parameters
+    ----------
+    verilog : text with top module ``bitsmith_accelerator``.
+    waves : build with VCD tracing.
+    """
+    content = verilog + _BENCH.read_text() + str(waves)
+    target = cache_folder() / f"model-{hashlib.sha256(content.encode()).hexdigest()[:24]}.so"
+    if target.exists():
+        return target
+    runtime, root, environment = _runtime_object(waves), verilator_root(), verilator_environment()
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        folder = Path(scratch)
+        (folder / "top.v").write_text(verilog)
+        verilate = [str(root / "bin" / "verilator_bin"), "--cc", "-O3", "--prefix", "Vtop"]
+        verilate += ["--top-module", TOP, "--x-assign", "fast", "--x-initial", "fast"]
+        verilate += ["--noassert", "-Wno-fatal", "--Mdir", "obj", "--output-split", "0", "top.v"]
+        _run(verilate + ["--trace-vcd"] * waves, folder, environment)
+        models = sorted((folder / "obj").glob("*.cpp"))
+        shutil.copy(_BENCH, folder / "obj" / "bench.cc")
+        includes = "".join(f'#include "{path.name}"\n' for path in models)
+        (folder / "obj" / "all.cc").write_text(includes + '#include "bench.cc"\n')
+        flags = ["-O1", "-fPIC", "-shared", "-std=c++17", "-I.", f"-I{root}/include"]
+        flags += [f"-I{root}/include/vltstd", f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}"]
+        libraries = ["-pthread", "-lpthread", "-latomic"]
+        command = [compiler(), *flags, "all.cc", str(runtime), "-o", "model.so", *libraries]
+        _run(command, folder / "obj", environment)
+        os.replace(folder / "obj" / "model.so", target)
+    return target
+
+
+def _pointer(array: NDArray | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+
+
+class BatchBench:
+    """A running model.
+
+    Parameters
+    ----------
+    machine : the machine that ``verilog`` was generated from.
+    verilog : text to run instead of generating it, e.g. a deliberately broken copy.
+    waves : file for a VCD of everything, or None.
+    """
+
+    def __init__(
+        self, machine: Machine, *, verilog: str | None = None, waves: Path | None = None
+    ) -> None:
+        self.machine = machine
+        text = accelerator_verilog(machine) if verilog is None else verilog
+        self._library = ctypes.CDLL(str(build_model(text, waves=waves is not None)))
+        self._library.bench_new.restype = ctypes.c_void_p
+        self._handle = ctypes.c_void_p(self._library.bench_new())
+        if waves is not None:
+            self._library.bench_trace(self._handle, str(waves).encode())
+
+    def close(self) -> None:
+        """Free the model (and finish the waveform)."""
+        if self._handle:
+            self._library.bench_delete(self._handle)
+            self._handle = ctypes.c_void_p(None)
+
+    def __enter__(self) -> "BatchBench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(
+        self,
+        program: GemmProgram,
+        *,
+        weight_gaps: NDArray | None = None,
+        activation_gaps: NDArray | None = None,
+        result_gaps: NDArray | None = None,
+        limit_cycles: int | None = None,
+    ) -> RtlResult:
+        """Run one job to its last result.
+
+        Parameters
+        ----------
+        program : must be compiled for this bench's machine.
+        weight_gaps, activation_gaps, result_gaps : idle cycles before each beat of the job.
+        limit_cycles : give up after this many cycles (default: generous).
+
+        Raises
+        ------
+        RuntimeError : the design hung.
+        """
+        t = program.tiling
+        weights = np.ascontiguousarray(program.weight_beats)
+        activations = np.ascontiguousarray(program.activation_beats)
+        result_words = -(-self.machine.result_beat_bits // 32)
+        results = np.zeros((t.tiles * t.rows, result_words), dtype=np.uint32)
+        gaps = [
+            None if g is None else _full(g, count)
+            for g, count in (
+                (weight_gaps, t.tiles * (t.groups + t.tile_chunks)),
+                (activation_gaps, t.tiles * t.tile_chunks),
+                (result_gaps, len(results)),
+            )
+        ]
+        waits = sum(int(g.sum()) for g in gaps if g is not None)
+        limit = limit_cycles or 1000 + waits + t.tiles * (t.tile_chunks * 8 + 64 * t.groups + 600)
+        job = [t.tiles, t.groups, t.chunks, t.last_chunks, t.col_tiles, t.row_tiles, t.rows, limit]
+        job += [weights.shape[-1], activations.shape[-1], result_words]
+        job_words = np.array(job, dtype=np.uint64)
+        out = np.zeros(_OUT_WORDS, dtype=np.uint64)
+        hung = self._library.bench_run(
+            self._handle,
+            *map(_pointer, (job_words, weights, gaps[0], activations, gaps[1], results, gaps[2], out)),
+        )
+        if hung:
+            raise RuntimeError(
+                f"{program.name}: after {limit} cycles the design had sent {out[15]} of "
+                f"{len(results)} result beats"
+            )
+        cols = self.machine.accelerator.cols
+        flags = [
+            np.unpackbits(out[i : i + 4].view(np.uint8), bitorder="little")[:cols].astype(bool)
+            for i in (6, 10)
+        ]
+        return RtlResult(
+            outputs=program.unpack_results(results),
+            total_cycles=int(out[0]),
+            causes=dict(zip(CAUSES, map(int, out[1:6]), strict=True)),
+            inner_overflow=flags[0],
+            outer_overflow=flags[1],
+            protocol_error=bool(out[14]),
+            last_beat=int(out[16]),
+        )
+
+
+def _full(gaps: NDArray, count: int) -> NDArray[np.uint32]:
+    """Gaps of every beat of the job, missing ones 0."""
+    full = np.zeros(count, dtype=np.uint32)
+    full[: len(gaps)] = gaps[:count]
+    return full

@@ -1,0 +1,1 @@
+"""The numbers: formats, quantizers, accumulator bounds, models, compiler, golden model."""

@@ -1,0 +1,123 @@
+"""Golden model: what the machine must output, from levels and plain integers.
+
+In mode ``wrap`` the order of additions cannot matter, and nothing but levels is read. Modes
+``saturate`` and ``flag`` act on every step, so the steps are part of what is specified: there
+the schedule's terms are read too, after a check that they add up to the levels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputError
+from sw.compile.program import GemmProgram
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GoldenResult:
+    """Expected outputs and sticky overflow bits.
+
+    Attributes
+    ----------
+    outputs : int64 (M, N), outer accumulator at the end of each tile.
+    group_sums : int64 (groups, M, N), inner accumulator at the end of each group.
+    inner_overflow, outer_overflow : bool (cols,), per array column.
+    """
+
+    outputs: NDArray[np.int64]
+    group_sums: NDArray[np.int64]
+    inner_overflow: NDArray[np.bool_]
+    outer_overflow: NDArray[np.bool_]
+
+
+def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Keep the low ``bits`` of each value, as two's complement."""
+    spare = 64 - bits
+    return values << spare >> spare
+
+
+def bounded(
+    values: NDArray[np.int64], bits: int, mode: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """One accumulator step's register value and whether the exact sum left the range."""
+    half = 1 << (bits - 1)
+    overflow = (values >= half) | (values < -half)
+    if mode == "saturate":
+        return np.clip(values, -half, half - 1), overflow
+    return wrap(values, bits), overflow
+
+
+def golden_gemm(program: GemmProgram) -> GoldenResult:
+    """Outputs and overflow bits of ``program``, exactly as the machine defines them.
+
+    Raises
+    ------
+    InputError : sums could leave 62 bits, beyond which this model's integers would not be exact.
+    """
+    machine, t = program.machine, program.tiling
+    array = machine.accelerator
+    largest = max(abs(v) for v in array.activation_range) * machine.family.max_magnitude
+    if t.shape.k * largest << (array.scale_bits + 2) >= 1 << 62:
+        raise InputError(f"{program.name}: K = {t.shape.k} is too long for exact 64-bit sums")
+
+    inner_mode, outer_mode = array.inner_accumulator.mode, array.outer_accumulator.mode
+    if inner_mode == "wrap":
+        sums = wrap(_group_sums(program), machine.inner_bits)
+        inner_events = np.zeros((t.shape.m, t.shape.n), dtype=bool)
+    else:
+        sums, inner_events = _stepped_group_sums(program, inner_mode)
+
+    outer = np.zeros((t.shape.m, t.shape.n), dtype=np.int64)
+    outer_events = np.zeros_like(outer, dtype=bool)
+    for group in range(t.groups):
+        scaled = sums[group] * program.scale_codes[:, group].astype(np.int64)
+        outer, overflow = bounded(outer + scaled, machine.outer_bits, outer_mode)
+        outer_events |= overflow & (outer_mode != "wrap")
+    return GoldenResult(
+        outputs=outer,
+        group_sums=sums,
+        inner_overflow=_by_column(inner_events, array.cols),
+        outer_overflow=_by_column(outer_events, array.cols),
+    )
+
+
+def _group_sums(program: GemmProgram) -> NDArray[np.int64]:
+    """Exact group sums (groups, M, N) from levels; float64 products are exact below 2**53."""
+    edges = np.arange(0, program.shape.k, program.group_size)
+    weights, activations = program.levels.astype(float), program.activations.astype(float)
+    return np.array(
+        [
+            activations[:, e : e + program.group_size] @ weights[:, e : e + program.group_size].T
+            for e in edges
+        ]
+    ).astype(np.int64)
+
+
+def _stepped_group_sums(
+    program: GemmProgram, mode: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Group sums (groups, M, N) with ``mode`` applied after every slot, and overflow (M, N)."""
+    machine = program.machine
+    partial = machine.terms.partial_levels(program.levels)
+    if not np.array_equal(partial[-1], program.levels):
+        raise AssertionError("the term table does not add up to the levels")
+    steps = np.diff(partial, axis=0, prepend=0).astype(float)
+    activations = program.activations.astype(float)
+    sums = np.zeros((program.tiling.groups, program.shape.m, program.shape.n), dtype=np.int64)
+    events = np.zeros(sums.shape[1:], dtype=bool)
+    for inputs in program.chunk_inputs:
+        inputs = inputs[inputs >= 0]
+        group = program.group_of[inputs[0]]
+        for step in steps:
+            dot = (activations[:, inputs] @ step[:, inputs].T).astype(np.int64)
+            sums[group], overflow = bounded(sums[group] + dot, machine.inner_bits, mode)
+            events |= overflow
+    return sums, events
+
+
+def _by_column(events: NDArray[np.bool_], cols: int) -> NDArray[np.bool_]:
+    """Or of (M, N) events over everything that runs on one array column."""
+    padded = np.zeros((-(-events.shape[1] // cols), cols), dtype=bool)
+    padded.reshape(-1)[: events.shape[1]] = events.any(axis=0)
+    return padded.any(axis=0)

@@ -1,0 +1,14 @@
+"""Quantization: weights in groups of mixed formats, activations per token."""
+
+from .matrix import QuantizedMatrix
+from .model import QuantizedModel, quantize_model
+from .quantizer import quantization_error, quantize_activations, quantize_matrix
+
+__all__ = [
+    "QuantizedMatrix",
+    "QuantizedModel",
+    "quantization_error",
+    "quantize_activations",
+    "quantize_matrix",
+    "quantize_model",
+]
