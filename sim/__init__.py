@@ -1,0 +1,18 @@
+"""The machine in time: cycles, causes of stalls, activity."""
+
+from .activity import Activity, gemm_activity
+from .array import CycleReport, Gaps, simulate_gemm
+from .model import HOST_WORK, LayerTiming, ModelTiming, array_linears, simulate_model
+
+__all__ = [
+    "HOST_WORK",
+    "Activity",
+    "CycleReport",
+    "Gaps",
+    "LayerTiming",
+    "ModelTiming",
+    "array_linears",
+    "gemm_activity",
+    "simulate_gemm",
+    "simulate_model",
+]

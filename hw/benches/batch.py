@@ -57,17 +57,16 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"'{Path(command[0]).name}' failed:\n{(done.stdout + done.stderr)[-3000:]}")
+        log = (done.stdout + done.stderr)[-3000:]
+        raise RuntimeError(f"'{Path(command[0]).name}' failed:\n{log}")
 
 
 def _runtime_object(waves: bool) -> Path:
     """Verilator's runtime library, compiled once per tool version and tracing mode."""
     root, environment = verilator_root(), verilator_environment()
     sources = ["verilated.cpp", "verilated_threads.cpp"] + ["verilated_vcd_c.cpp"] * waves
-    key = hashlib.sha256(
-        "".join([*sources, compiler(), *(str((root / "include" / s).stat()[6:9:2]) for s in sources)])
-        .encode()
-    ).hexdigest()[:16]
+    texts = [(root / "include" / source).read_bytes() for source in sources]
+    key = hashlib.sha256(b"".join([*texts, compiler().encode()])).hexdigest()[:16]
     target = cache_folder() / f"runtime-{key}.o"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +104,8 @@ def build_model(verilog: str, *, waves: bool = False) -> Path:
         includes = "".join(f'#include "{path.name}"\n' for path in models)
         (folder / "obj" / "all.cc").write_text(includes + '#include "bench.cc"\n')
         flags = ["-O1", "-fPIC", "-shared", "-std=c++17", "-I.", f"-I{root}/include"]
-        flags += [f"-I{root}/include/vltstd", f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}"]
+        tracing = [f"-D{name}={int(waves)}" for name in ("VM_TRACE", "VM_TRACE_VCD")]
+        flags += [f"-I{root}/include/vltstd", *tracing]
         libraries = ["-pthread", "-lpthread", "-latomic"]
         command = [compiler(), *flags, "all.cc", str(runtime), "-o", "model.so", *libraries]
         _run(command, folder / "obj", environment)
@@ -190,10 +190,8 @@ class BatchBench:
         job += [weights.shape[-1], activations.shape[-1], result_words]
         job_words = np.array(job, dtype=np.uint64)
         out = np.zeros(_OUT_WORDS, dtype=np.uint64)
-        hung = self._library.bench_run(
-            self._handle,
-            *map(_pointer, (job_words, weights, gaps[0], activations, gaps[1], results, gaps[2], out)),
-        )
+        arrays = (job_words, weights, gaps[0], activations, gaps[1], results, gaps[2], out)
+        hung = self._library.bench_run(self._handle, *map(_pointer, arrays))
         if hung:
             raise RuntimeError(
                 f"{program.name}: after {limit} cycles the design had sent {out[15]} of "

@@ -1,6 +1,14 @@
 """From quantized matrices to programs: machine, tiling, packed stream beats."""
 
-from .machine import Machine
+from .machine import Machine, resolve_machine, worst_case_widths
 from .program import GemmProgram, GemmShape, Tiling, tiling
 
-__all__ = ["GemmProgram", "GemmShape", "Machine", "Tiling", "tiling"]
+__all__ = [
+    "GemmProgram",
+    "GemmShape",
+    "Machine",
+    "Tiling",
+    "resolve_machine",
+    "tiling",
+    "worst_case_widths",
+]

@@ -77,3 +77,29 @@ class Machine:
     def product_bits(self) -> int:
         """Width of the register between the accumulators: no overflow is possible."""
         return self.inner_bits + self.accelerator.scale_bits
+
+
+def worst_case_widths(
+    accelerator: AcceleratorConfig, family: FormatFamily, *, group_size: int, k: int
+) -> tuple[int, int]:
+    """Widths ``(P_I, P_O)`` that hold for all weights of ``family`` and K up to ``k``."""
+    terms = family_terms(family, lane_exponent_bits=accelerator.lane_exponent_bits)
+    magnitude = family.max_magnitude + terms.worst_escape
+    largest = max(abs(value) for value in accelerator.activation_range)
+    inner = min(group_size, k) * magnitude * largest
+    scale = (1 << accelerator.scale_bits) - 1
+    outer = k * family.max_magnitude * largest * scale
+    return inner.bit_length() + 1, outer.bit_length() + 1
+
+
+def resolve_machine(
+    accelerator: AcceleratorConfig, family: FormatFamily, inner_bits: int, outer_bits: int
+) -> Machine:
+    """The machine whose ``auto`` widths are ``inner_bits`` and ``outer_bits``."""
+    inner, outer = accelerator.inner_accumulator.bits, accelerator.outer_accumulator.bits
+    return Machine(
+        accelerator=accelerator,
+        family=family,
+        inner_bits=inner_bits if inner == "auto" else inner,
+        outer_bits=outer_bits if outer == "auto" else outer,
+    )

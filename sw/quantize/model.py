@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +97,7 @@ class QuantizedModel:
         }
         target = Path(folder)
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            _replace(target / str(manifest["weights_file"]), data)
-            _replace(target / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
-            for stale in target.glob("weights-*.safetensors"):
-                if WEIGHTS_NAME.fullmatch(stale.name) and stale.name != manifest["weights_file"]:
-                    stale.unlink()
+            _commit(target, manifest, data)
         except OSError as error:
             raise InputError(f"cannot save the quantized model in {target}: {error}") from error
 
@@ -178,12 +172,10 @@ def _matrix(entry: Mapping, tensors: Mapping[str, NDArray]) -> QuantizedMatrix:
             f"layer '{layer}': the table of '{family.name}' has changed since the model was saved, "
             "quantize it again"
         )
-    parts = {
-        part: tensors[f"{layer}.{part}"]
-        for part in ("codes", "format_ids", "scales", "scale_codes", "channel_scales")
-        if f"{layer}.{part}" in tensors
-    }
-    if entry["scale_format"] == "uint8":
+    second_level = entry["scale_format"] == "uint8"
+    stored = ("scale_codes", "channel_scales") if second_level else ("scales",)
+    parts = {part: tensors[f"{layer}.{part}"] for part in ("codes", "format_ids", *stored)}
+    if second_level:
         parts["scales"] = parts["scale_codes"] * parts["channel_scales"][:, None]
     else:
         parts["scales"] = parts["scales"].astype(np.float32)
@@ -199,17 +191,31 @@ def _matrix(entry: Mapping, tensors: Mapping[str, NDArray]) -> QuantizedMatrix:
     return matrix
 
 
+def _commit(folder: Path, manifest: Mapping, data: bytes) -> None:
+    """Write the tensors, then the manifest, then drop the tensors of an older manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = folder / manifest["weights_file"]
+    is_new = not tensors.exists()
+    try:
+        _replace(tensors, data)
+        _replace(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    except BaseException:
+        if is_new:
+            tensors.unlink(missing_ok=True)
+        raise
+    for stale in folder.glob("weights-*.safetensors"):
+        if WEIGHTS_NAME.fullmatch(stale.name) and stale != tensors:
+            stale.unlink()
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Write ``data`` beside ``path``, then rename, so that no half-written file is ever seen."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
+        temporary.write_bytes(data)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_manifest(path: Path) -> dict:

@@ -1,0 +1,159 @@
+"""One job and what its steps share: model, quantized model, machine, timing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputError
+from configs.schema import RunConfig
+from sim import ModelTiming, array_linears, simulate_model
+from sw.accumulators import BoundReport, layer_bounds
+from sw.compile import Machine, resolve_machine, worst_case_widths
+from sw.formats import FormatFamily, family_terms, get_family
+from sw.models import Architecture, LlamaModel, Model, capture_inputs, load_model
+from sw.quantize import QuantizedModel, quantize_model
+
+T = TypeVar("T")
+#: wraps an iterable of known length and shows how far it is; the label says of what
+Progress = Callable[[Iterable[T], str], Iterable[T]]
+
+
+def silent(items: Iterable[Any], label: str) -> Iterable[Any]:
+    """No progress display."""
+    return items
+
+
+@dataclass
+class Job:
+    """Lazy values of one configuration; each is computed at most once.
+
+    Parameters
+    ----------
+    config : what to do.
+    progress : how to show it.
+    quantized_model : a model quantized earlier, to be used instead of quantizing again.
+    """
+
+    config: RunConfig
+    progress: Progress = silent
+    quantized_model: QuantizedModel | None = None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is a model and not only its shapes."""
+        return self.config.workload.model is not None
+
+    @cached_property
+    def model(self) -> Model:
+        """The floating-point model."""
+        if self.config.workload.model is None:
+            raise InputError("the workload gives an architecture without weights")
+        return load_model(self.config.workload.model)
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Shapes of the model."""
+        described = self.config.workload.architecture
+        if described is None:
+            return self.model.architecture
+        return Architecture.from_config(described, "workload: architecture")
+
+    @cached_property
+    def llama(self) -> LlamaModel:
+        """The model, ready to run."""
+        return LlamaModel(self.model.architecture, self.model.tensors)
+
+    @cached_property
+    def family(self) -> FormatFamily:
+        """Formats of the weights."""
+        return get_family(self.config.quantization.format)
+
+    @cached_property
+    def quantized(self) -> QuantizedModel:
+        """The quantized model, exactly as stored."""
+        if self.quantized_model is not None:
+            return self.quantized_model
+        settings = self.config.quantization
+        weights = self.model.linear_weights()
+        steps = iter(self.progress(range(len(weights)), "quantize"))
+        next(steps, None)
+        return quantize_model(
+            weights,
+            format_name=settings.format,
+            group_size=settings.group_size,
+            scale_format=settings.scale_format,
+            activation_bits=settings.activation_bits,
+            name=self.model.name,
+            progress=lambda done, total: next(steps, None),
+        )
+
+    @cached_property
+    def bounds(self) -> BoundReport:
+        """Exact accumulator bounds of every layer on this machine's schedule."""
+        array = self.config.accelerator
+        terms = family_terms(self.family, lane_exponent_bits=array.lane_exponent_bits)
+        layers = {}
+        for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds"):
+            layers[name] = layer_bounds(
+                matrix.levels,
+                terms=terms,
+                group_size=matrix.group_size,
+                lanes=array.lanes,
+                input_range=array.activation_range,
+                scale_codes=matrix.with_uint8_scales().scale_codes,
+            )
+        return BoundReport(
+            layers=layers,
+            inner_mode=array.inner_accumulator.mode,
+            outer_mode=array.outer_accumulator.mode,
+        )
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The machine, ``auto`` widths proved for the model (worst case without weights)."""
+        array, settings = self.config.accelerator, self.config.quantization
+        fixed = (array.inner_accumulator.bits, array.outer_accumulator.bits)
+        if "auto" not in fixed:
+            widths = (0, 0)  # not used
+        elif self.has_weights:
+            inner, outer = self.bounds.minimal_widths()
+            assert outer is not None
+            # two bits are the least that a configuration may ask for
+            widths = max(2, inner), max(2, outer)
+        else:
+            longest = max(linear.in_features for linear in self.architecture.linears())
+            widths = worst_case_widths(
+                array, self.family, group_size=settings.group_size, k=longest
+            )
+        return resolve_machine(array, self.family, *widths)
+
+    @cached_property
+    def timing(self) -> ModelTiming:
+        """Cycles of every layer for prefill and decode."""
+        workload = self.config.workload
+        linears = array_linears(self.architecture)
+        return simulate_model(
+            self.machine,
+            list(self.progress(linears, "simulate")),
+            group_size=self.config.quantization.group_size,
+            prefill_tokens=workload.prefill_tokens,
+            decode_tokens=workload.decode_tokens,
+        )
+
+    def layer_inputs(self, tokens: int) -> dict[str, NDArray[np.float32]]:
+        """Inputs of every linear, (tokens, K): real text where the model reads bytes.
+
+        Models with another vocabulary get seeded normal numbers.
+        """
+        text = self.model.heldout
+        if self.architecture.vocab_size == 256 and text:
+            return capture_inputs(self.llama, text, min(tokens, len(text)))
+        rng = np.random.default_rng(self.config.seed)
+        return {
+            linear.name: rng.standard_normal((tokens, linear.in_features)).astype(np.float32)
+            for linear in self.architecture.block_linears()
+        }

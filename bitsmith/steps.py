@@ -1,0 +1,262 @@
+"""The steps of a job. Each takes a :class:`Job` and returns one JSON object with stable keys."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.timing import CAUSES
+from costmodel import cost
+from hw.benches.batch import TOP, accelerator_verilog
+from sim import HOST_WORK
+from sw.accumulators import overflowing_channels
+from sw.models import bits_per_byte, quantized_linear
+from sw.quantize import quantization_error
+
+from .job import Job
+from .strict_json import write_text
+from .verify import layer_cases, random_cases, verify
+
+Step = Callable[[Job, Path], dict[str, Any]]
+
+
+def quantize_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Quantize and save the model.
+
+    Keys
+    ----
+    model, format, group_size, scale_format, activation_bits, weights, bits_per_weight;
+    layers[]: name, n, k, format_mix {format: share}, bits_per_weight, mse, relative_error,
+    sqnr_db, hardware_relative_error (with the second-level scales that the hardware uses).
+    """
+    if not job.has_weights:
+        return {"skipped": "the workload has no weights"}
+    weights = job.model.linear_weights()
+    layers = []
+    for name, matrix in job.quantized.layers.items():
+        error = quantization_error(weights[name], matrix)
+        hardware = quantization_error(weights[name], matrix.with_uint8_scales())
+        layers.append(
+            {
+                "name": name,
+                "n": matrix.shape[0],
+                "k": matrix.shape[1],
+                "format_mix": matrix.format_mix,
+                "bits_per_weight": matrix.bits_per_weight,
+                "mse": error["mse"],
+                "relative_error": error["relative"],
+                "sqnr_db": error["sqnr_db"],
+                "hardware_relative_error": hardware["relative"],
+            }
+        )
+    job.quantized.save(folder / "quantized")
+    settings = job.config.quantization
+    return {
+        "model": job.quantized.name,
+        "format": settings.format,
+        "group_size": settings.group_size,
+        "scale_format": settings.scale_format,
+        "activation_bits": settings.activation_bits,
+        "weights": job.quantized.weights,
+        "bits_per_weight": job.quantized.bits_per_weight,
+        "layers": layers,
+    }
+
+
+def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Held-out bits per byte: float16 weights, quantized weights, and quantized activations too.
+
+    Keys
+    ----
+    bytes, windows; variants[]: name, bits_per_byte, standard_error, increase, increase_error
+    (paired difference to float16).
+    """
+    wanted = job.config.workload.evaluation_bytes
+    if not (job.has_weights and wanted and job.model.heldout):
+        return {"skipped": "there is no held-out text to evaluate on"}
+    if job.architecture.vocab_size != 256:
+        return {"skipped": f"the model reads {job.architecture.vocab_size} tokens, not bytes"}
+    text = job.model.heldout
+    # windows from the whole text, so that a short evaluation sees every source
+    context = job.architecture.max_position_embeddings
+    starts = np.arange(0, len(text) - context, context)
+    count = min(len(starts), -(-wanted // context))
+    chosen = starts[np.linspace(0, len(starts) - 1, count).astype(int)]
+    sample = b"".join(text[s : s + context] for s in chosen)
+    hooks = {"float16": None, "weights quantized": quantized_linear(job.quantized, None)}
+    bits = job.config.quantization.activation_bits
+    if bits is not None:
+        name = f"weights and activations quantized (INT{bits} per token)"
+        hooks[name] = quantized_linear(job.quantized, bits)
+    measured = {
+        name: bits_per_byte(job.llama, sample, context=context, linear=hook)
+        for name, hook in job.progress(list(hooks.items()), "evaluate")
+    }
+    reference = measured["float16"]
+    variants = []
+    for name, result in measured.items():
+        paired = result.minus(reference)
+        variants.append(
+            {
+                "name": name,
+                "bits_per_byte": result.mean,
+                "standard_error": result.standard_error,
+                "increase": paired.mean,
+                "increase_error": paired.standard_error,
+            }
+        )
+    return {"bytes": reference.bytes, "windows": count, "variants": variants}
+
+
+def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Prove accumulator widths.
+
+    Keys
+    ----
+    Those of :meth:`sw.accumulators.BoundReport.to_dict`, and machine_inner_bits,
+    machine_outer_bits (what the machine has), overflows[]: layer, channel, stage, needed_bits, low,
+    high (channels that some input can overflow at the machine's widths).
+    """
+    if not job.has_weights:
+        return {"skipped": "the workload has no weights; widths are the worst case of the format"}
+    machine = job.machine
+    modes = (job.bounds.inner_mode, job.bounds.outer_mode)
+    overflows = [
+        {"layer": name, **found._asdict()}
+        for name, bounds in job.bounds.layers.items()
+        for found in overflowing_channels(bounds, machine.inner_bits, machine.outer_bits, *modes)
+    ]
+    return {
+        **job.bounds.to_dict(),
+        "machine_inner_bits": machine.inner_bits,
+        "machine_outer_bits": machine.outer_bits,
+        "overflows": overflows,
+    }
+
+
+def simulate_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Count cycles.
+
+    Keys
+    ----
+    prefill_tokens, decode_tokens, slots, prefill_cycles, decode_step_cycles, total_cycles,
+    causes {cause: cycles}, utilization, seconds_prefill, tokens_per_s_decode, clock_mhz, host_work;
+    layers[]: name, n, k, prefill_cycles, decode_step_cycles, total_cycles, utilization.
+    """
+    timing, clock_hz = job.timing, job.config.accelerator.clock_mhz * 1e6
+    array = job.config.accelerator
+    peak = array.rows * array.cols * array.lanes / job.machine.terms.slots
+    step = timing.decode_step_cycles
+    return {
+        "prefill_tokens": timing.prefill_tokens,
+        "decode_tokens": timing.decode_tokens,
+        "slots": job.machine.terms.slots,
+        "prefill_cycles": timing.prefill_cycles,
+        "decode_step_cycles": step,
+        "total_cycles": timing.total_cycles,
+        "causes": {cause: timing.causes.get(cause, 0) for cause in CAUSES},
+        "utilization": timing.activity.macs / (peak * timing.total_cycles),
+        "seconds_prefill": timing.prefill_cycles / clock_hz,
+        "tokens_per_s_decode": clock_hz / step if step else 0.0,
+        "clock_mhz": array.clock_mhz,
+        "host_work": HOST_WORK,
+        "layers": [
+            {
+                "name": layer.name,
+                "n": layer.n,
+                "k": layer.k,
+                "prefill_cycles": layer.prefill.total_cycles if layer.prefill else 0,
+                "decode_step_cycles": layer.decode.total_cycles if layer.decode else 0,
+                "total_cycles": layer.total_cycles,
+                "utilization": layer.utilization,
+            }
+            for layer in timing.layers
+        ],
+    }
+
+
+def cost_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Area and energy.
+
+    Keys
+    ----
+    Those of :meth:`costmodel.CostReport.to_dict` for the whole workload, and
+    layers[]: name, energy_pj.
+    """
+    machine, technology = job.machine, job.config.technology
+    total = cost(machine, job.timing.activity, technology)
+    layers = [
+        {"name": layer.name, "energy_pj": cost(machine, layer.activity, technology).energy_pj}
+        for layer in job.progress(list(job.timing.layers), "cost")
+    ]
+    return {**total.to_dict(), "layers": layers}
+
+
+def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
+    """Write the Verilog.
+
+    Keys
+    ----
+    top, file, lines, inner_bits, outer_bits, inner_mode, outer_mode, weight_beat_bits,
+    activation_beat_bits, result_beat_bits.
+    """
+    machine = job.machine
+    verilog = accelerator_verilog(machine)
+    path = folder / "verilog" / f"{TOP}.v"
+    write_text(path, verilog)
+    return {
+        "top": TOP,
+        "file": str(path.relative_to(folder)),
+        "lines": verilog.count("\n"),
+        "inner_bits": machine.inner_bits,
+        "outer_bits": machine.outer_bits,
+        "inner_mode": machine.accelerator.inner_accumulator.mode,
+        "outer_mode": machine.accelerator.outer_accumulator.mode,
+        "weight_beat_bits": machine.weight_beat_bits,
+        "activation_beat_bits": machine.activation_beat_bits,
+        "result_beat_bits": machine.result_beat_bits,
+    }
+
+
+def verify_step(
+    job: Job, folder: Path, *, verilog: str | None = None, waves: Path | None = None
+) -> dict[str, Any]:
+    """Run the RTL against golden model and simulator.
+
+    Keys
+    ----
+    passed, outputs, rtl_cycles, cases[]: see :class:`bitsmith.verify.CaseResult`.
+    """
+    settings, machine = job.config.verify, job.machine
+    rng = np.random.default_rng(job.config.seed)
+    cases = []
+    if job.has_weights:
+        inputs = job.layer_inputs(settings.tokens)
+        cases = layer_cases(
+            machine, job.quantized.layers, inputs, random_gaps=settings.random_gaps, rng=rng
+        )
+    cases += random_cases(machine, settings.random_shapes, rng)
+    steps = iter(job.progress(range(len(cases) + 1), "verify"))
+    results = verify(
+        machine, cases, verilog=verilog, waves=waves, progress=lambda _: next(steps, None)
+    )
+    for _ in steps:
+        pass
+    return {
+        "passed": bool(results) and all(result.passed for result in results),
+        "outputs": sum(result.outputs for result in results),
+        "rtl_cycles": sum(result.rtl_cycles for result in results),
+        "cases": [result.to_dict() for result in results],
+    }
+
+
+STEPS: dict[str, Step] = {
+    "quantize": quantize_step,
+    "evaluate": evaluate_step,
+    "bounds": bounds_step,
+    "simulate": simulate_step,
+    "cost": cost_step,
+    "rtl": rtl_step,
+    "verify": verify_step,
+}

@@ -1,0 +1,58 @@
+"""What a job makes the hardware do: action counts, the input of the cost model."""
+
+from dataclasses import dataclass, fields
+
+from sw.compile import GemmShape, Machine, tiling
+
+from .array import CycleReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Action counts of one or more jobs; they add up.
+
+    Attributes
+    ----------
+    busy_cycles : cycles from job to last result, stalls included.
+    slots : cycles in which the array did a slot.
+    pe_slots : slots times PEs, padded ones included.
+    weight_bits, activation_bits, result_bits : bits that crossed each stream port.
+    decoded_terms : terms that the decoders produced.
+    group_dequantizations : group sums times scale, one per PE and group.
+    macs : useful products.
+    """
+
+    busy_cycles: int = 0
+    slots: int = 0
+    pe_slots: int = 0
+    weight_bits: int = 0
+    activation_bits: int = 0
+    result_bits: int = 0
+    decoded_terms: int = 0
+    group_dequantizations: int = 0
+    macs: int = 0
+
+    def __add__(self, other: "Activity") -> "Activity":
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return Activity(**sums)
+
+    def times(self, count: int) -> "Activity":
+        """The same job ``count`` times."""
+        return Activity(**{f.name: getattr(self, f.name) * count for f in fields(self)})
+
+
+def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Activity:
+    """Action counts of one GEMM whose time is known."""
+    array, t = machine.accelerator, tiling(machine, shape)
+    slots = t.tiles * t.tile_chunks * machine.terms.slots
+    return Activity(
+        busy_cycles=cycles.total_cycles,
+        slots=slots,
+        pe_slots=slots * array.rows * array.cols,
+        weight_bits=t.tiles * (t.tile_chunks + t.groups) * machine.weight_beat_bits,
+        activation_bits=t.tiles * t.tile_chunks * machine.activation_beat_bits,
+        result_bits=t.tiles * array.rows * machine.result_beat_bits,
+        decoded_terms=slots * array.cols * array.lanes,
+        group_dequantizations=t.tiles * t.groups * array.rows * array.cols,
+        macs=shape.macs,
+    )
