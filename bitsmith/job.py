@@ -115,7 +115,7 @@ class Job:
     @cached_property
     def machine(self) -> Machine:
         """The machine, ``auto`` widths proved for the model (worst case without weights)."""
-        array, settings = self.config.accelerator, self.config.quantization
+        array = self.config.accelerator
         fixed = (array.inner_accumulator.bits, array.outer_accumulator.bits)
         if "auto" not in fixed:
             widths = (0, 0)  # not used
@@ -126,9 +126,14 @@ class Job:
             widths = max(2, inner), max(2, outer)
         else:
             longest = max(linear.in_features for linear in self.architecture.linears())
-            widths = worst_case_widths(
-                array, self.family, group_size=settings.group_size, k=longest
-            )
+            return self.worst_case_machine(longest)
+        return resolve_machine(array, self.family, *widths)
+
+    def worst_case_machine(self, k: int) -> Machine:
+        """The machine with ``auto`` widths that hold for any weights of K up to ``k``."""
+        array = self.config.accelerator
+        group_size = self.config.quantization.group_size
+        widths = worst_case_widths(array, self.family, group_size=group_size, k=k)
         return resolve_machine(array, self.family, *widths)
 
     @cached_property

@@ -5,8 +5,9 @@ judge them.
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -15,6 +16,10 @@ from sw.formats import TermTable
 
 from .checks import Mode, Stage, check_word, integer, integer_array
 from .width import signed_range
+
+#: From an exact sum to what the register keeps, and whether the sum left its range.
+Register = Callable[[int], tuple[int, bool]]
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,48 +101,46 @@ def reference_accumulate(
     lanes = integer(lanes, "lanes", least=1)
     if len(weights) != len(inputs):
         raise InputError(f"{len(weights)} weights cannot meet {len(inputs)} inputs")
-    starts = range(0, len(weights), group_size)
-    scales = [] if scale_row is None else _scales(scale_row, len(starts))
+    parts = [slice(k, k + group_size) for k in range(0, len(weights), group_size)]
+    scales = [] if scale_row is None else _scales(scale_row, len(parts))
     inner, outer = _register(inner_bits, inner_mode), _register(outer_bits, outer_mode)
-
-    sums, exact_sums, inner_events = [], [], []
-    for group, start in enumerate(starts):
-        acc = exact = 0
-        for chunk, slot, step in _steps(weights, inputs, start, group_size, lanes, terms):
-            exact += step
-            acc, left = inner(acc + step)
-            inner_events += [(group, chunk, slot)] if left else []
-        sums.append(acc)
-        exact_sums.append(exact)
-    value, outer_events = sums[-1], []
-    for group, scale in enumerate(scales):
-        value, left = outer((value if group else 0) + scale * sums[group])
-        outer_events += [group] if left else []
-    exact_value = sum(map(operator.mul, scales, exact_sums)) if scales else exact_sums[-1]
+    groups = [_accumulate(_steps(weights[p], inputs[p], lanes, terms), inner) for p in parts]
+    sums, exact_sums, places = zip(*groups, strict=True)
+    value, exact_value, outer_events = sums[-1], exact_sums[-1], list[int]()
+    if scales:
+        value, _, outer_events = _accumulate(enumerate(map(operator.mul, scales, sums)), outer)
+        exact_value = sum(map(operator.mul, scales, exact_sums))
     return Replay(
         value=value,
-        group_sums=tuple(sums),
-        inner_events=tuple(inner_events),
+        group_sums=sums,
+        inner_events=tuple((g, *place) for g, left in enumerate(places) for place in left),
         outer_events=tuple(outer_events),
         exact_value=exact_value,
-        exact_group_sums=tuple(exact_sums),
+        exact_group_sums=exact_sums,
     )
 
 
+def _accumulate(
+    steps: Iterable[tuple[Place, int]], register: Register
+) -> tuple[int, int, list[Place]]:
+    """Register and unlimited sum at the end, and the places where the exact sum left the range."""
+    kept = exact = 0
+    events = []
+    for place, addend in steps:
+        exact += addend
+        kept, left = register(kept + addend)
+        events += [place] if left else []
+    return kept, exact, events
+
+
 def _steps(
-    weights: list[int],
-    inputs: list[int],
-    start: int,
-    group_size: int,
-    lanes: int,
-    terms: TermTable | None,
-) -> Iterator[tuple[int, int, int]]:
-    """Chunk, slot and addend of every step of the group that begins at ``start``."""
-    stop = min(start + group_size, len(weights))
-    for chunk, first in enumerate(range(start, stop, lanes)):
-        last = min(first + lanes, stop)
-        for slot, factors in enumerate(_slots(weights[first:last], terms)):
-            yield chunk, slot, sum(map(operator.mul, factors, inputs[first:last]))
+    weights: list[int], inputs: list[int], lanes: int, terms: TermTable | None
+) -> Iterator[tuple[tuple[int, int], int]]:
+    """(chunk, slot) and addend of every step of one group."""
+    for chunk, first in enumerate(range(0, len(weights), lanes)):
+        part = slice(first, first + lanes)
+        for slot, factors in enumerate(_slots(weights[part], terms)):
+            yield (chunk, slot), sum(map(operator.mul, factors, inputs[part]))
 
 
 def _scales(scale_row: ArrayLike, groups: int) -> list[int]:
@@ -160,8 +163,8 @@ def _slots(weights: list[int], terms: TermTable | None) -> list[list[int]]:
     ]
 
 
-def _register(bits: int | None, mode: Mode) -> Callable[[int], tuple[int, bool]]:
-    """A function from an exact sum to what the register keeps, and whether the sum left it."""
+def _register(bits: int | None, mode: Mode) -> Register:
+    """A register of ``bits`` that treats overflow by ``mode``; ``None`` is unlimited."""
     check_word("accumulator mode", mode, Mode)
     if bits is None:
         return lambda exact: (exact, False)

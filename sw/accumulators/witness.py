@@ -31,9 +31,6 @@ class Witness:
     group, chunk, slot : step after which the exact sum is ``value``. Ends of groups for ``wrap``
         and for the outer stage.
     value : the extreme.
-    bits : width that ``value`` needs. With one bit less the accumulator fails on ``inputs`` (1 bit
-        is the least there is). For the side that needs the most bits this is the channel's own
-        width, which never fails.
     """
 
     stage: Stage
@@ -44,7 +41,15 @@ class Witness:
     chunk: int
     slot: int
     value: int
-    bits: int
+
+    @property
+    def bits(self) -> int:
+        """Width that ``value`` needs.
+
+        With one bit less the accumulator fails on ``inputs`` (but 1 bit is the least there is).
+        For the side that needs the most bits this is the channel's own width, which never fails.
+        """
+        return signed_width(self.value, self.value)
 
 
 def witness(
@@ -80,12 +85,11 @@ def witness(
     low, high = input_bounds(input_range)
     schedule = Schedule(length=levels.shape[1], group_size=group_size, lanes=lanes, terms=terms)
     scales = _outer_scales(scale_row, schedule) if stage == "outer" else None
-
     bound = largest_product(schedule, levels, low, high)
     steps = step_ranges(levels, schedule, low, high, exact_dtype(bound))
     ends = _stage_ends(steps, scales, bound)
     extremes = {side: _extreme(ends[side], side, stage, mode, schedule) for side in ends}
-    side = _widest(extremes["low"][0], extremes["high"][0]) if sign is None else sign
+    side = sign or _widest(extremes["low"][0], extremes["high"][0])
     check_word("witness sign", side, Side)
     value, (group, chunk, slot) = extremes[side]
     return Witness(
@@ -97,7 +101,6 @@ def witness(
         chunk=chunk,
         slot=slot,
         value=value,
-        bits=signed_width(value, value),
     )
 
 

@@ -1,0 +1,137 @@
+"""What the commands share: options to job, arrays from files, output."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputError
+from configs.load import preset_folder, preset_names
+from configs.schema import RunConfig, load_axis, load_run
+from sw.formats import get_family
+from sw.quantize import QuantizedModel
+
+from ..job import Job, Progress
+from ..strict_json import dumps
+
+Options = argparse.Namespace
+
+
+def emit(options: Options, result: dict[str, Any], text: str) -> None:
+    """Print the JSON object or the text."""
+    print(dumps(result) if options.json else text)
+
+
+def _override(config: Any, **values: Any) -> Any:
+    """``config`` with those values that were given on the command line."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(config, **given) if given else config
+
+
+def make_job(options: Options, progress: Progress) -> Job:
+    """The job that the options describe; the quickstart's settings fill the rest."""
+    base = load_run(preset_folder("") / "quickstart.yaml")
+    quantization = base.quantization
+    if options.quantization:
+        quantization = load_axis("quantization", options.quantization)
+    workload, stored = _workload(options, base)
+    if stored is not None:
+        if any((options.quantization, options.format, options.group_size, options.scale_format)):
+            raise InputError(
+                f"'{options.model}' is quantized already: give no quantization options"
+            )
+        quantization = _describe(stored)
+    quantization = _override(
+        quantization,
+        format=options.format,
+        group_size=options.group_size,
+        scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8")),
+    )
+    get_family(quantization.format)
+    array = (
+        load_axis("accelerator", options.accelerator) if options.accelerator else base.accelerator
+    )
+    mode = choice(options.mode, "--mode", ("wrap", "saturate", "flag"))
+    array = dataclasses.replace(
+        array,
+        inner_accumulator=_override(array.inner_accumulator, bits=options.inner_bits, mode=mode),
+        outer_accumulator=_override(array.outer_accumulator, bits=options.outer_bits, mode=mode),
+    )
+    technology = base.technology
+    if getattr(options, "technology", None):
+        technology = load_axis("technology", options.technology)
+    config = dataclasses.replace(
+        base,
+        workload=workload,
+        quantization=quantization,
+        accelerator=array,
+        technology=technology,
+    )
+    return Job(config=config, progress=progress, quantized_model=stored)
+
+
+def choice(value: str | None, option: str, valid: tuple[str, ...]) -> str | None:
+    """``value`` if it is valid or not given."""
+    if value is not None and value not in valid:
+        raise InputError(f"{option} is '{value}', valid are {', '.join(valid)}")
+    return value
+
+
+def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | None]:
+    """Workload of the positional argument, and the quantized model if it is a folder of one."""
+    name, stored = options.model, None
+    workload = base.workload
+    if name is not None and (Path(name) / "manifest.json").is_file():
+        stored = QuantizedModel.load(name)
+        workload = dataclasses.replace(workload, model=stored.name)
+    elif name is not None and (name in preset_names("workloads") or name.endswith(".yaml")):
+        workload = load_axis("workload", name)
+    elif name is not None:
+        workload = dataclasses.replace(workload, model=name)
+    return (
+        _override(
+            workload,
+            prefill_tokens=getattr(options, "prefill", None),
+            decode_tokens=getattr(options, "decode", None),
+        ),
+        stored,
+    )
+
+
+def _describe(model: QuantizedModel) -> Any:
+    """Quantization settings of a stored model."""
+    matrix = next(iter(model.layers.values()))
+    return load_axis(
+        "quantization",
+        {
+            "format": matrix.family.name,
+            "group_size": matrix.group_size,
+            "scale_format": matrix.scale_format,
+            "activation_bits": model.activation_bits,
+        },
+    )
+
+
+def load_matrix(path: Path, *, integers: bool) -> NDArray[Any]:
+    """A 2-D array from a ``.npy`` file.
+
+    Raises
+    ------
+    InputError : unreadable, pickled, not 2-D, empty or of the wrong type.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--weights: cannot read '{path}' as .npy: {reason}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
+        shape = getattr(array, "shape", "an archive")
+        raise InputError(f"--weights: '{path}' holds {shape}, expected a matrix (N, K)")
+    wanted = np.integer if integers else np.floating
+    if not np.issubdtype(array.dtype, wanted):
+        kind = "integers" if integers else "floating-point numbers"
+        raise InputError(f"--weights: '{path}' holds {array.dtype}, expected {kind}")
+    return array

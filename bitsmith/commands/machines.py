@@ -1,0 +1,157 @@
+"""Commands about machines: simulate, rtl, verify, cost."""
+
+import dataclasses
+from pathlib import Path
+
+from configs.errors import InputError
+from configs.schema import load_axis
+from sim import simulate_gemm
+from sw.compile import GemmShape
+
+from .. import steps
+from ..job import Job, Progress
+from ..strict_json import plain
+from ..tables import energy_text, text_table, verify_text
+from .common import Options, emit, make_job
+
+
+def simulate(options: Options, progress: Progress) -> int:
+    """``bitsmith simulate``."""
+    job = make_job(options, progress)
+    if options.gemm is not None:
+        return _simulate_gemm(options, job)
+    result = plain(steps.simulate_step(job, Path()))
+    rows = [
+        [
+            layer["name"],
+            f"{layer['n']}x{layer['k']}",
+            f"{layer['prefill_cycles']:,}",
+            f"{layer['decode_step_cycles']:,}",
+            f"{100 * layer['utilization']:.1f}%",
+        ]
+        for layer in result["layers"]
+    ]
+    header = ["layer", "N x K", "prefill cycles", "decode cycles", "util."]
+    causes = ", ".join(f"{cause} {cycles:,}" for cause, cycles in result["causes"].items())
+    lines = [
+        text_table(header, rows),
+        "",
+        f"prefill of {result['prefill_tokens']} tokens: {result['prefill_cycles']:,} cycles "
+        f"({result['seconds_prefill']:.4g} s at {result['clock_mhz']:.0f} MHz)",
+        f"decode step: {result['decode_step_cycles']:,} cycles "
+        f"({result['tokens_per_s_decode']:.4g} tokens/s)",
+        f"total: {result['total_cycles']:,} cycles; {causes}",
+        f"on the host, not counted: {result['host_work']}",
+    ]
+    emit(options, result, "\n".join(lines))
+    return 0
+
+
+def _simulate_gemm(options: Options, job: Job) -> int:
+    """One GEMM of the given shape."""
+    m, n, k = options.gemm
+    shape = GemmShape(m=m, n=n, k=k, group_size=job.config.quantization.group_size)
+    report = simulate_gemm(job.worst_case_machine(k), shape)
+    result = {
+        "m": m,
+        "n": n,
+        "k": k,
+        "group_size": shape.group_size,
+        "total_cycles": report.total_cycles,
+        "causes": report.causes,
+        "macs": report.macs,
+        "utilization": report.utilization,
+    }
+    emit(options, result, "\n".join(f"{key}: {value}" for key, value in result.items()))
+    return 0
+
+
+def rtl(options: Options, progress: Progress) -> int:
+    """``bitsmith rtl``."""
+    job = make_job(options, progress)
+    result = plain(steps.rtl_step(job, options.output))
+    result["file"] = str(options.output / result["file"])
+    text = (
+        f"written: {result['file']} ({result['lines']} lines, top module {result['top']}, "
+        f"P_I {result['inner_bits']}, P_O {result['outer_bits']})"
+    )
+    emit(options, result, text)
+    return 0
+
+
+def verify(options: Options, progress: Progress) -> int:
+    """``bitsmith verify``."""
+    job = make_job(options, progress)
+    settings = job.config.verify
+    for option, name in (("tokens", "tokens"), ("random_shapes", "random_shapes")):
+        if getattr(options, option) is not None:
+            settings = dataclasses.replace(settings, **{name: getattr(options, option)})
+    verilog = _read_verilog(options.verilog) if options.verilog else None
+    if verilog is not None and options.also:
+        raise InputError("--verilog is one machine's text: it goes without --also")
+    arrays = [job.config.accelerator]
+    arrays += [load_axis("accelerator", reference) for reference in options.also or []]
+    machines = []
+    for array in arrays:
+        config = dataclasses.replace(
+            job.config, accelerator=array, verify=settings, seed=options.seed
+        )
+        one = Job(config=config, progress=progress, quantized_model=job.quantized_model)
+        found = steps.verify_step(one, Path(), verilog=verilog, waves=options.waves)
+        machines.append({"accelerator": array.name, **plain(found)})
+    passed = all(machine["passed"] for machine in machines)
+    header = ["job", "M x N x K", "gaps", "outputs", "RTL cycles", "simulated", "equal"]
+    lines = []
+    for machine in machines:
+        rows = [
+            [
+                case["name"],
+                f"{case['m']}x{case['n']}x{case['k']}",
+                "yes" if case["gaps"] else "no",
+                str(case["outputs"]),
+                f"{case['rtl_cycles']:,}",
+                f"{case['simulated_cycles']:,}",
+                "yes" if case["passed"] else "NO",
+            ]
+            for case in machine["cases"]
+        ]
+        lines += [f"{machine['accelerator']}:", text_table(header, rows), verify_text(machine), ""]
+    emit(options, {"passed": passed, "machines": machines}, "\n".join(lines).rstrip())
+    return 0 if passed else 1
+
+
+def _read_verilog(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--verilog: cannot read '{path}': {error}") from None
+
+
+def cost(options: Options, progress: Progress) -> int:
+    """``bitsmith cost``."""
+    job = make_job(options, progress)
+    result = plain(steps.cost_step(job, Path()))
+    blocks = [
+        [b["block"], f"{b['count']:,}", f"{b['area_um2']:.1f}", f"{b['total_um2']:,.0f}"]
+        for b in result["blocks"]
+    ]
+    actions = [
+        [a["action"], f"{a['count']:,}", f"{a['energy_pj']:.4g}", energy_text(a["total_pj"])]
+        for a in result["actions"]
+    ]
+    figures = [
+        [name, f"{f['value']:g}", f["kind"], f["source"]] for name, f in result["figures"].items()
+    ]
+    lines = [
+        text_table(["block", "count", "um2 each", "um2"], blocks),
+        "",
+        text_table(["action", "count", "pJ each", "energy"], actions),
+        "",
+        text_table(["figure", "value", "kind", "source"], figures),
+        "",
+        f"{result['technology']}: {result['area_um2'] / 1e6:.4f} mm2, "
+        f"{energy_text(result['energy_pj'])}, {result['energy_per_mac_pj']:.3g} pJ/MAC, "
+        f"{result['power_mw']:.3g} mW over {result['time_s']:.4g} s",
+    ]
+    emit(options, result, "\n".join(lines))
+    return 0

@@ -1,0 +1,259 @@
+"""Commands about numbers: quantize, bounds, formats, models."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputError
+from sw.accumulators import single_stage_bounds
+from sw.formats import NumberFormat, families, family_terms, get_family
+from sw.models import known_models
+from sw.quantize import quantization_error, quantize_matrix
+
+from .. import steps
+from ..job import Progress
+from ..strict_json import plain
+from ..tables import overflow_text, short_mix, text_table
+from .common import Options, choice, emit, load_matrix, make_job
+
+
+def quantize(options: Options, progress: Progress) -> int:
+    """``bitsmith quantize``."""
+    if options.weights is not None:
+        return _quantize_matrix(options)
+    job = make_job(options, progress)
+    if not job.has_weights:
+        raise InputError(f"'{options.model}' has no weights to quantize")
+    output = options.output or Path(f"{Path(job.config.workload.model or '').name}_quantized")
+    with tempfile.TemporaryDirectory() as scratch:
+        result = steps.quantize_step(job, Path(scratch))
+    job.quantized.save(output)
+    result["output"] = str(output)
+    rows = [
+        [
+            layer["name"],
+            f"{layer['n']}x{layer['k']}",
+            short_mix(layer["format_mix"]),
+            f"{layer['bits_per_weight']:.3f}",
+            f"{layer['relative_error']:.6f}",
+            f"{layer['sqnr_db']:.2f}",
+        ]
+        for layer in result["layers"]
+    ]
+    header = ["layer", "N x K", "format mix %", "bits/w", "relative error", "SQNR dB"]
+    emit(options, result, f"{text_table(header, rows)}\n\nwritten: {output}")
+    return 0
+
+
+def _quantize_matrix(options: Options) -> int:
+    """A bare matrix in, an ``.npz`` with codes, scales, format_ids and dequantized out."""
+    if not options.format:
+        raise InputError("--weights needs --format, one of " + ", ".join(families()))
+    weights = load_matrix(options.weights, integers=False)
+    matrix = quantize_matrix(
+        weights,
+        get_family(options.format),
+        group_size=128 if options.group_size is None else options.group_size,
+        scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8"))
+        or "float16",
+    )
+    output = options.output or options.weights.with_suffix(".quantized.npz")
+    if output.suffix != ".npz":
+        raise InputError(f"--output is '{output}', a matrix is written to a file ending in .npz")
+    # float16 scales and weights are exact in float16; second-level products are not
+    dtype = np.float16 if matrix.scale_codes is None else np.float32
+    arrays = {
+        "codes": matrix.codes,
+        "scales": matrix.scales.astype(dtype),
+        "format_ids": matrix.format_ids,
+        "dequantized": matrix.dequantize(dtype),
+    }
+    if matrix.scale_codes is not None and matrix.channel_scales is not None:
+        arrays |= {"scale_codes": matrix.scale_codes, "channel_scales": matrix.channel_scales}
+    _save_npz(output, arrays)
+    result = {
+        "output": str(output),
+        "shape": list(matrix.shape),
+        "format": matrix.family.name,
+        "group_size": matrix.group_size,
+        "scale_format": matrix.scale_format,
+        "bits_per_weight": matrix.bits_per_weight,
+        "format_mix": matrix.format_mix,
+        **quantization_error(weights, matrix),
+    }
+    text = "\n".join(f"{key}: {value}" for key, value in plain(result).items())
+    emit(options, result, text)
+    return 0
+
+
+def _save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write an archive whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            temporary = Path(scratch) / "arrays.npz"
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+            temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"--output: cannot write '{path}': {error.strerror}") from None
+
+
+def bounds(options: Options, progress: Progress) -> int:
+    """``bitsmith bounds``."""
+    if options.weights is not None:
+        return _bounds_of_matrix(options)
+    if options.input_range is not None:
+        raise InputError("--input-range goes with --weights; a model's inputs are its activations")
+    job = make_job(options, progress)
+    result = plain(steps.bounds_step(job, Path()))
+    if "skipped" in result:
+        raise InputError(f"'{options.model}' has no weights: {result['skipped']}")
+    rows = [
+        [layer["name"], *(str(layer[key]) for key in ("inner_bits", "outer_bits"))]
+        + [str(layer["worst_channel"]), str(layer["outer_worst_channel"])]
+        for layer in result["layers"]
+    ]
+    header = ["layer", "P_I needed", "P_O needed", "worst channel (inner)", "(outer)"]
+    lines = [text_table(header, rows), ""]
+    lines.append(
+        f"machine: P_I {result['machine_inner_bits']} ({result['inner_mode']}), "
+        f"P_O {result['machine_outer_bits']} ({result['outer_mode']}); {overflow_text(result)}"
+    )
+    lines += [
+        f"  {found['layer']} channel {found['channel']}: {found['stage']} accumulator reaches "
+        f"{found['low']}..{found['high']} and needs {found['needed_bits']} bits"
+        for found in result["overflows"][: options.channels]
+    ]
+    emit(options, result, "\n".join(lines))
+    return 1 if result["overflows"] else 0
+
+
+def _bounds_of_matrix(options: Options) -> int:
+    """One bit-parallel stage over bare integers."""
+    if options.accelerator:
+        raise InputError("--weights holds plain integers: it goes without --config")
+    if options.input_range is None:
+        raise InputError("--weights needs --input-range LO HI")
+    weights = load_matrix(options.weights, integers=True)
+    mode = choice(options.mode, "--mode", ("wrap", "saturate", "flag")) or "wrap"
+    found = single_stage_bounds(weights, tuple(options.input_range))
+    bits = found.inner_bits(mode)  # type: ignore[arg-type]
+    low, high = found.inner.low(mode), found.inner.high(mode)  # type: ignore[arg-type]
+    channels = [
+        {"bits": int(b), "low": int(lo), "high": int(hi)}
+        for b, lo, hi in zip(bits, low, high, strict=True)
+    ]
+    limit = options.inner_bits
+    overflows = [i for i, c in enumerate(channels) if limit is not None and c["bits"] > limit]
+    result = {
+        "mode": mode,
+        "input_low": found.input_low,
+        "input_high": found.input_high,
+        "bits": int(bits.max()),
+        "worst_channel": int(bits.argmax()),
+        "overflowing_channels": overflows,
+        "channels": channels,
+    }
+    worst = channels[result["worst_channel"]]
+    lines = [
+        f"{len(channels)} channels need {result['bits']} bits; worst: channel "
+        f"{result['worst_channel']} reaches {worst['low']}..{worst['high']}"
+    ]
+    if overflows:
+        named = ", ".join(map(str, overflows[: options.channels]))
+        lines.append(f"NOT SAFE at {limit} bits: {len(overflows)} channels can overflow: {named}")
+    emit(options, result, "\n".join(lines))
+    return 1 if overflows else 0
+
+
+def formats(options: Options, progress: Progress) -> int:
+    """``bitsmith formats``."""
+    if options.name is not None:
+        return _format(options)
+    listed = []
+    for family in families().values():
+        terms = family_terms(family)
+        listed.append(
+            {
+                "name": family.name,
+                "bits": family.bits,
+                "members": [member.name for member in family.members],
+                "unit": float(family.unit),
+                "levels": len(family.all_levels),
+                "slots": terms.slots,
+                "base_shifts": list(terms.base_shifts),
+                "worst_escape": terms.worst_escape,
+                "source": family.members[0].source,
+            }
+        )
+    header = ["format", "bits", "members", "levels", "slots", "base shifts", "unit"]
+    rows = [
+        [
+            entry["name"],
+            str(entry["bits"]),
+            str(len(entry["members"])),
+            str(entry["levels"]),
+            str(entry["slots"]),
+            ",".join(map(str, entry["base_shifts"])),
+            f"{entry['unit']:g}",
+        ]
+        for entry in listed
+    ]
+    emit(options, {"formats": listed}, text_table(header, rows))
+    return 0
+
+
+def _format(options: Options) -> int:
+    """One family or member, code by code."""
+    family = get_family(options.name)
+    members = [_codes(member, options.name, family_terms(family)) for member in family.members]
+    if len(members) == 1:
+        result = members[0]
+    else:
+        result = {"name": family.name, "members": members}
+    rows = [
+        [
+            member["name"],
+            format(code["code"], f"0{family.bits}b"),
+            "-" if code["value"] is None else f"{code['value']:g}",
+            " ".join(f"{t:+d}" if t else "0" for t in code["terms"] or []),
+        ]
+        for member in members
+        for code in member["codes"]
+    ]
+    emit(options, result, text_table(["format", "code", "value", "terms, by slot"], rows))
+    return 0
+
+
+def _codes(member: NumberFormat, name: str, terms: Any) -> dict[str, Any]:
+    """Codes of one format: value (null if unused), terms in units of level 1, slots."""
+    codes = []
+    for code, level in enumerate(member.levels):
+        row = None
+        if level is not None:
+            chosen = zip(terms.terms[level], terms.base_shifts, strict=True)
+            row = [term.value << shift for term, shift in chosen]
+        value = None if level is None else float(level * member.unit)
+        codes.append({"code": code, "value": value, "terms": row, "slots": terms.slots})
+    return {"name": member.name, "codes": codes}
+
+
+def models(options: Options, progress: Progress) -> int:
+    """``bitsmith models``."""
+    listed = [vars(info) for info in known_models()]
+    rows = [
+        [
+            info["name"],
+            info["kind"],
+            f"{info['parameters'] / 1e6:.2f} M",
+            "yes" if info["available"] else info["fetch_command"],
+            info["description"],
+        ]
+        for info in listed
+    ]
+    header = ["model", "kind", "parameters", "available", "what"]
+    emit(options, {"models": listed}, text_table(header, rows))
+    return 0

@@ -1,0 +1,169 @@
+"""Tables for people: the summary on the terminal and the CSV of a run."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .strict_json import write_text
+
+Results = dict[str, dict[str, Any]]
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns; the first one to the left, the others to the right."""
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in [header, ["-" * w for w in widths], *rows]:
+        cells = [
+            str(cell).ljust(w) if i == 0 else str(cell).rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def short_mix(mix: dict[str, float]) -> str:
+    """Format mix in little space, e.g. ``er+ 31 er- 29 ea+ 21 ea- 19`` (per cent)."""
+    if len(mix) == 1:
+        return next(iter(mix))
+    short = {name: name.rsplit("_", 2)[-2:] for name in mix}
+    signs = {"pos": "+", "neg": "-"}
+    parts = [
+        f"{kind}{signs.get(sign, sign)} {100 * mix[name]:.0f}"
+        for name, (kind, sign) in short.items()
+    ]
+    return " ".join(parts)
+
+
+def energy_text(picojoules: float) -> str:
+    """Energy with a fitting SI prefix."""
+    for unit, factor in (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
+        if picojoules >= factor:
+            return f"{picojoules / factor:.3g} {unit}"
+    return f"{picojoules:.3g} pJ"
+
+
+def layer_rows(results: Results) -> list[dict[str, Any]]:
+    """One row per simulated layer, with whatever the other steps know about it."""
+    quantized = {layer["name"]: layer for layer in results["quantize"].get("layers", [])}
+    bounds = {layer["name"]: layer for layer in results["bounds"].get("layers", [])}
+    energy = {layer["name"]: layer["energy_pj"] for layer in results["cost"]["layers"]}
+    rows = []
+    for layer in results["simulate"]["layers"]:
+        name = layer["name"]
+        weights, widths = quantized.get(name, {}), bounds.get(name, {})
+        rows.append(
+            {
+                "layer": name,
+                "n": layer["n"],
+                "k": layer["k"],
+                "format_mix_percent": short_mix(weights["format_mix"]) if weights else "",
+                "bits_per_weight": weights.get("bits_per_weight", ""),
+                "relative_error": weights.get("relative_error", ""),
+                "inner_bits": widths.get("inner_bits", ""),
+                "outer_bits": widths.get("outer_bits", ""),
+                "cycles": layer["total_cycles"],
+                "utilization": layer["utilization"],
+                "energy_pj": energy[name],
+            }
+        )
+    return rows
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of equal keys as CSV with a header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def layer_table(results: Results) -> str:
+    """The per-layer summary; formats that no group uses are left out of the mix."""
+
+    def number(value: Any, text: str) -> str:
+        return format(value, text) if value != "" else "-"
+
+    rows = [
+        [
+            row["layer"],
+            f"{row['n']}x{row['k']}",
+            row["format_mix_percent"] or "-",
+            number(row["bits_per_weight"], ".2f"),
+            number(row["relative_error"], ".5f"),
+            str(row["inner_bits"] or "-"),
+            str(row["outer_bits"] or "-"),
+            f"{row['cycles']:,}",
+            f"{100 * row['utilization']:.1f}%",
+            energy_text(row["energy_pj"]),
+        ]
+        for row in layer_rows(results)
+    ]
+    header = ["layer", "N x K", "format mix %", "bits/w", "error", "P_I", "P_O"]
+    return text_table([*header, "cycles", "util.", "energy"], rows)
+
+
+def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
+    """What the run found, a line each."""
+    simulated, cost, checked = results["simulate"], results["cost"], results["verify"]
+    lines = []
+    for variant in results["evaluate"].get("variants", []):
+        change = ""
+        if variant["name"] != "float16":
+            change = f"  ({variant['increase']:+.4f} +- {variant['increase_error']:.4f})"
+        lines.append(
+            f"held-out bits per byte, {variant['name']}: {variant['bits_per_byte']:.4f}{change}"
+        )
+    if "skipped" not in results["quantize"]:
+        lines.append(
+            f"bits per weight, scales included: {results['quantize']['bits_per_weight']:.3f}"
+        )
+    rtl = results["rtl"]
+    lines.append(
+        f"accumulators: P_I {rtl['inner_bits']} ({rtl['inner_mode']}), "
+        f"P_O {rtl['outer_bits']} ({rtl['outer_mode']}); " + overflow_text(results["bounds"])
+    )
+    array = config["accelerator"]
+    lines.append(
+        f"cycles on {array['rows']}x{array['cols']}x{array['lanes']}: "
+        f"prefill of {simulated['prefill_tokens']} tokens {simulated['prefill_cycles']:,}, "
+        f"decode step {simulated['decode_step_cycles']:,} "
+        f"({simulated['tokens_per_s_decode']:.1f} tokens/s at {simulated['clock_mhz']:.0f} MHz; "
+        "host work excluded)"
+    )
+    lines.append(
+        f"cost in {cost['technology']}: {cost['area_um2'] / 1e6:.4f} mm2, "
+        f"{energy_text(cost['energy_pj'])} for the workload, "
+        f"{cost['energy_per_mac_pj']:.3g} pJ/MAC, {cost['power_mw']:.3g} mW"
+    )
+    lines.append(verify_text(checked))
+    return lines
+
+
+def overflow_text(bounds: dict[str, Any]) -> str:
+    """Whether any accumulator can overflow."""
+    if "skipped" in bounds:
+        return "widths hold for all weights of the format"
+    if not bounds["overflows"]:
+        return "proved: no input can overflow them"
+    first = bounds["overflows"][0]
+    return (
+        f"NOT SAFE: {len(bounds['overflows'])} channels can overflow, first {first['layer']} "
+        f"channel {first['channel']} ({first['stage']}, needs {first['needed_bits']} bits)"
+    )
+
+
+def verify_text(checked: dict[str, Any]) -> str:
+    """Result of the verification in one line."""
+    if checked["passed"]:
+        return (
+            f"verified: RTL = golden = simulator on {len(checked['cases'])} jobs, "
+            f"{checked['outputs']:,} outputs, {checked['rtl_cycles']:,} clock cycles, difference 0"
+        )
+    failed = next((case for case in checked["cases"] if not case["passed"]), None)
+    if failed is None:
+        return "NOT VERIFIED: no case was run"
+    return f"NOT VERIFIED: {failed['name']}: {failed['failure']}"
