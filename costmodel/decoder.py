@@ -4,7 +4,7 @@ from sw.formats import FormatFamily, TermTable
 
 
 def truth_table(family: FormatFamily, terms: TermTable) -> list[int]:
-    """Packed terms by slot (high), format id and code (low), as ``hw.terms.TermDecoder`` gives them.
+    """Packed terms of ``hw.terms.TermDecoder`` by slot (high), format id and code (low).
 
     Length is the product of the three ranges, each rounded up to a power of two.
     """

@@ -140,9 +140,7 @@ def lane_product(array: AcceleratorConfig) -> Structure:
 def lane_tree(machine: Machine) -> Structure:
     """Adder tree of ``SerialPE`` and its register."""
     array = machine.accelerator
-    total = dot_bits(
-        terms=machine.terms, lanes=array.lanes, activation_bits=array.activation_bits
-    )
+    total = dot_bits(terms=machine.terms, lanes=array.lanes, activation_bits=array.activation_bits)
     width = array.activation_bits + (1 << array.lane_exponent_bits)
     adders, values = 0, array.lanes
     while values > 1:

@@ -102,9 +102,9 @@ def small_machine() -> Machine:
             cols=2,
             lanes=2,
             inner_accumulator=AccumulatorConfig(bits=13, mode="saturate"),
-            outer_accumulator=AccumulatorConfig(bits=21, mode="flag"),
+            outer_accumulator=AccumulatorConfig(bits=19, mode="flag"),
         ),
         family=get_family("bitmod_fp4"),
         inner_bits=13,
-        outer_bits=21,
+        outer_bits=19,
     )

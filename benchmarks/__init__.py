@@ -1,0 +1,1 @@
+"""Side-by-side measurements, re-runnable: ``python -m benchmarks.NAME``."""

@@ -1,0 +1,105 @@
+"""Yosys recipes behind the measurements: generic cells, a Liberty library, ECP5."""
+
+import contextlib
+import gzip
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+from configs.errors import InputError
+from hw.emit import run_yosys, to_rtlil
+
+#: where the library lies beside a checkout, if it does
+LIBERTY = Path(__file__).parents[2] / "shared" / "data" / "ihp_sg13g2_typ_1p20V_25C.lib.gz"
+#: area recovery after a delay-driven mapping, commas standing for spaces
+_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
+_TOP = "measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesis:
+    """What a component became.
+
+    Attributes
+    ----------
+    flip_flops : flip-flops after generic synthesis, queue storage included.
+    area_um2 : cell area in the Liberty library, None without one.
+    cells : cells of the library by name.
+    lut4 : ECP5 look-up tables, two per carry cell and four per distributed RAM included.
+    ecp5_flip_flops : ECP5 flip-flops.
+    """
+
+    flip_flops: int
+    area_um2: float | None
+    cells: dict[str, int]
+    lut4: int | None
+    ecp5_flip_flops: int | None
+
+
+@contextlib.contextmanager
+def unpacked(liberty: Path | None) -> Iterator[Path | None]:
+    """Path of an uncompressed copy: Yosys' output is mixed with messages otherwise."""
+    if liberty is None:
+        yield None
+        return
+    try:
+        data = liberty.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read Liberty file '{liberty}': {error}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells.lib"
+        path.write_bytes(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        yield path
+
+
+def synthesize(
+    component: wiring.Component, *, liberty: Path | None = None, ecp5: bool = False
+) -> Synthesis:
+    """Synthesize ``component``, flattened.
+
+    Parameters
+    ----------
+    liberty : uncompressed library to map to, or None.
+    ecp5 : map to an ECP5 as well.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "design.il").write_text(to_rtlil(component, _TOP))
+        run_yosys(_script(folder, liberty, ecp5))
+        generic = _cells(folder / "generic.json")["num_cells_by_type"]
+        mapped = _cells(folder / "liberty.json") if liberty else {}
+        fpga = _cells(folder / "ecp5.json")["num_cells_by_type"] if ecp5 else {}
+    lut_weights = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+    return Synthesis(
+        flip_flops=sum(n for cell, n in generic.items() if "DFF" in cell),
+        area_um2=mapped.get("area"),
+        cells=mapped.get("num_cells_by_type", {}),
+        lut4=sum(fpga.get(c, 0) * weight for c, weight in lut_weights.items()) if ecp5 else None,
+        ecp5_flip_flops=fpga.get("TRELLIS_FF", 0) if ecp5 else None,
+    )
+
+
+def _script(folder: Path, liberty: Path | None, ecp5: bool) -> str:
+    lines = [f"read_rtlil {folder}/design.il", f"hierarchy -top {_TOP}"]
+    if ecp5:
+        lines += ["design -save start"]
+    lines += [f"synth -flatten -top {_TOP}", f"tee -q -o {folder}/generic.json stat -json"]
+    if liberty:
+        lines += [
+            f"dfflibmap -liberty {liberty}",
+            f"abc -liberty {liberty} -script {_ABC}",
+            "opt_clean -purge",
+            f"tee -q -o {folder}/liberty.json stat -json -liberty {liberty}",
+        ]
+    if ecp5:
+        lines += ["design -load start", f"synth_ecp5 -abc9 -top {_TOP}"]
+        lines += [f"tee -q -o {folder}/ecp5.json stat -json"]
+    return "\n".join(lines)
+
+
+def _cells(path: Path) -> dict:
+    return json.loads(path.read_text())["design"]

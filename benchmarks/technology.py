@@ -1,0 +1,205 @@
+"""Figures of ``sg13g2_130nm`` from its Liberty file: ``python -m benchmarks.technology``.
+
+Prints the technology file. Areas are cell areas or come from synthesis; energies follow from the
+library's internal power tables and pin capacitances (:mod:`benchmarks.liberty`).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from amaranth import Module
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from benchmarks.area import components, machine
+from benchmarks.liberty import Library
+from benchmarks.synthesis import LIBERTY, synthesize, unpacked
+from configs.errors import InputError
+
+VOLTS = 1.2
+#: random independent data change a bit in every second evaluation
+TOGGLE = 0.5
+FLIP_FLOP, MUX2 = "sg13g2_dfrbp_1", "sg13g2_mux2_1"
+GATES = ("sg13g2_nand2_1", "sg13g2_nor2_1", "sg13g2_and2_1", "sg13g2_or2_1")
+ADDER_BITS = 24
+MEMORY_WIDTH, MEMORY_DEPTH = 64, 4
+
+CELL = "IHP SG13G2 Liberty (typical, 1.2 V, 25 C)"
+ASSUMED = "assumption: half of the bits change per action, glitches not counted"
+
+
+class _Adder(wiring.Component):
+    """Sum of two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(ADDER_BITS), "b": In(ADDER_BITS), "sum": Out(ADDER_BITS + 1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.sum.eq(self.a + self.b)
+        return m
+
+
+class _Storage(wiring.Component):
+    """Storage of a queue: one write port, one combinational read port."""
+
+    def __init__(self) -> None:
+        address = (MEMORY_DEPTH - 1).bit_length()
+        super().__init__(
+            {
+                "write": In(address),
+                "read": In(address),
+                "enable": In(1),
+                "data_in": In(MEMORY_WIDTH),
+                "data_out": Out(MEMORY_WIDTH),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.storage = storage = memory.Memory(
+            shape=MEMORY_WIDTH, depth=MEMORY_DEPTH, init=[]
+        )
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        m.d.comb += [
+            write.addr.eq(self.write),
+            write.en.eq(self.enable),
+            write.data.eq(self.data_in),
+            read.addr.eq(self.read),
+            self.data_out.eq(read.data),
+        ]
+        return m
+
+
+def figures(liberty: Path) -> dict[str, tuple[float, str, str]]:
+    """Every figure: value, kind, source."""
+    library = Library(liberty, volts=VOLTS, toggle=TOGGLE)
+    adder = synthesize(_Adder(), liberty=liberty)
+    storage = synthesize(_Storage(), liberty=liberty)
+    return _areas(library, adder.area_um2, storage.area_um2) | _energies(library, adder, liberty)
+
+
+def _areas(library: Library, adder_um2, storage_um2) -> dict[str, tuple[float, str, str]]:
+    gate = sum(map(library.area_um2, GATES)) / len(GATES)
+    names = ", ".join(GATES)
+    bits = MEMORY_WIDTH * MEMORY_DEPTH
+    recipe = "mapped to the library by Yosys and ABC as benchmarks/synthesis.py does"
+    return {
+        "flip_flop_area_um2_per_bit": (
+            library.area_um2(FLIP_FLOP),
+            "measured",
+            f"{CELL}: area of {FLIP_FLOP}, the only plain flip-flop that Yosys maps to",
+        ),
+        "adder_area_um2_per_bit": (
+            adder_um2 / ADDER_BITS,
+            "measured",
+            f"{ADDER_BITS}-bit two-operand adder {recipe}, per bit",
+        ),
+        "mux2_area_um2_per_bit": (
+            library.area_um2(MUX2),
+            "quoted",
+            f"{CELL}: area of {MUX2}; synthesis often uses other cells of about this size",
+        ),
+        "gate_area_um2": (gate, "quoted", f"{CELL}: mean area of {names}"),
+        "memory_area_um2_per_bit": (
+            storage_um2 / bits,
+            "measured",
+            f"storage of {MEMORY_DEPTH} words of {MEMORY_WIDTH} bits, made of flip-flops, {recipe}",
+        ),
+    }
+
+
+def _energies(library: Library, adder, liberty: Path) -> dict[str, tuple[float, str, str]]:
+    bench = machine("bitmod_fp4")
+    pe = next(part for name, _, part in components(bench) if name == "SerialPE")
+    leakage = library.leakage_mw_per_mm2(synthesize(pe, liberty=liberty).cells)
+    register = library.register_pj(FLIP_FLOP, clock="CLK", data="D", output="Q")
+    clock = library.clock_pj(FLIP_FLOP, "CLK")
+    mux2 = library.evaluation_pj(MUX2)
+    gate = sum(map(library.evaluation_pj, GATES)) / len(GATES)
+    tables = f"{CELL}, internal power and pin capacitance"
+    wire = (
+        "310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V (Keckler et al., IEEE Micro 31(5), 2011)"
+    )
+    return {
+        "flip_flop_energy_pj_per_bit": (
+            register,
+            "quoted",
+            f"{tables}: change of {FLIP_FLOP} above its clock edge; {ASSUMED}",
+        ),
+        "clock_energy_pj_per_bit": (
+            clock,
+            "quoted",
+            f"{tables}: both edges at the clock pin of {FLIP_FLOP}; the clock tree is not counted",
+        ),
+        "adder_energy_pj_per_bit": (
+            library.netlist_pj(adder.cells) / ADDER_BITS,
+            "quoted",
+            f"{tables}: sum over the cells of the synthesized {ADDER_BITS}-bit adder; {ASSUMED}",
+        ),
+        "mux2_energy_pj_per_bit": (mux2, "quoted", f"{tables}: {MUX2}; {ASSUMED}"),
+        "gate_energy_pj": (gate, "quoted", f"{tables}: mean of {', '.join(GATES)}; {ASSUMED}"),
+        "memory_write_energy_pj_per_bit": (
+            register + mux2,
+            "quoted",
+            "flip_flop_energy_pj_per_bit + mux2_energy_pj_per_bit: storage is made of flip-flops",
+        ),
+        "memory_read_energy_pj_per_bit": (
+            2 * mux2,
+            "quoted",
+            "2 x mux2_energy_pj_per_bit: two levels of multiplexers select one of four words",
+        ),
+        "memory_clock_energy_pj_per_bit": (
+            clock,
+            "quoted",
+            "clock_energy_pj_per_bit: storage is made of flip-flops and its clock is not gated",
+        ),
+        "stream_energy_pj_per_bit": (
+            310 / 256 / 10 * (VOLTS / 0.9) ** 2,
+            "quoted",
+            f"{wire}, times (1.2 / 0.9)^2; assumption: 1 mm of wire, equal capacitance per mm",
+        ),
+        "dram_energy_pj_per_bit": (
+            18.75,
+            "quoted",
+            "simulator released with BitMoD (HPCA 2025): 1200 pJ per 64 bits, reads and writes",
+        ),
+        "leakage_power_mw_per_mm2": (
+            leakage,
+            "quoted",
+            f"{CELL}: cell_leakage_power of the cells of a synthesized SerialPE over their area",
+        ),
+    }
+
+
+def technology(liberty: Path) -> dict[str, Any]:
+    """The technology file's content."""
+    with unpacked(liberty) as library:
+        found = figures(library)
+    return {
+        "name": "sg13g2_130nm",
+        "description": "IHP SG13G2 open process, 130 nm, 1.2 V, typical corner; cells without wires",
+        "figures": {
+            name: {"value": float(f"{value:.4g}"), "kind": kind, "source": source}
+            for name, (value, kind, source) in found.items()
+        },
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--liberty", type=Path, default=LIBERTY)
+    content = technology(parser.parse_args().liberty)
+    print("# Made by: python -m benchmarks.technology")
+    print(yaml.safe_dump(content, sort_keys=False, width=96), end="")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,98 @@
+"""RTL = golden = simulator on random jobs: outputs, overflow bits, cycles, every counter."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from bitsmith.verify import Case, draw_gaps, random_cases, random_program, verify
+from sw.compile import Machine
+
+from .machines import FAST, machine
+
+pytestmark = pytest.mark.rtl
+CASES_PER_MACHINE = 60
+
+
+def assert_agreement(built: Machine, cases: list[Case]) -> list:
+    results = verify(built, cases)
+    failures = [f"{result.name}: {result.failure}" for result in results if result.failure]
+    assert not failures, failures[0]
+    assert len(results) == len(cases)
+    return results
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_random_shapes_and_gaps(name: str) -> None:
+    rng = np.random.default_rng(len(name))
+    cases = random_cases(FAST[name], CASES_PER_MACHINE, rng)
+    without = [Case(name=f"{case.name}, no gaps", program=case.program) for case in cases[::3]]
+    results = assert_agreement(FAST[name], cases + without)
+    causes = {cause: sum(r.causes[cause] for r in results) for cause in results[0].causes}
+    assert all(causes.values()), f"a stall cause never occurred: {causes}"
+
+
+def test_narrow_accumulators_did_overflow() -> None:
+    """The jobs above mean something for the modes only if sums leave the range."""
+    from sw.golden import golden_gemm
+
+    for name, built in FAST.items():
+        modes = (
+            built.accelerator.inner_accumulator.mode,
+            built.accelerator.outer_accumulator.mode,
+        )
+        rng = np.random.default_rng(len(name))
+        golden = [golden_gemm(c.program) for c in random_cases(built, CASES_PER_MACHINE, rng)]
+        assert any(g.inner_overflow.any() for g in golden) == (modes[0] != "wrap")
+        assert any(g.outer_overflow.any() for g in golden) == (modes[1] != "wrap")
+
+
+def test_every_format_id_in_one_tile() -> None:
+    """All members of the family, switching between adjacent groups and adjacent columns."""
+    built = FAST["4x4x4 bitmod_fp4"]
+    rng = np.random.default_rng(7)
+    program = random_program(built, 4, 4, 96, 8, rng)
+    members = len(built.family.members)
+    columns, groups = np.arange(4)[:, None], np.arange(12)
+    program.format_ids[:] = (columns + groups) % members
+    # every code of every member, the special value included
+    program.codes[:] = rng.permuted(np.resize(np.arange(16), program.codes.shape), axis=1)
+    assert (np.diff(program.format_ids, axis=0) != 0).all()
+    assert (np.diff(program.format_ids, axis=1) != 0).all()
+    for member in range(members):
+        used = program.format_ids[:, program.group_of] == member
+        assert set(program.codes[used]) == set(range(16))
+    case = Case(name="all ids", program=program, gaps=draw_gaps(program, rng))
+    assert_agreement(built, [case])
+
+
+def test_long_back_pressure() -> None:
+    """Results that nobody takes for a long time stall the array, and nothing is lost."""
+    built = FAST["4x4x4 bitmod_fp4"]
+    rng = np.random.default_rng(3)
+    program = random_program(built, 9, 9, 40, 8, rng)
+    gaps = draw_gaps(program, rng)
+    gaps.results[::5] = 400
+    results = assert_agreement(built, [Case(name="slow sink", program=program, gaps=gaps)])
+    assert results[0].causes["output"] > 1000
+
+
+@pytest.mark.agreement
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("modes", list(itertools.product(("wrap", "saturate", "flag"), repeat=2)))
+def test_sweep(seed: int, modes: tuple[str, str]) -> None:
+    """The full sweep: 54 random machines, 100 jobs each."""
+    rng = np.random.default_rng([seed, *map(len, modes)])
+    rows, cols, lanes = (int(rng.integers(1, high)) for high in (6, 6, 9))
+    family = ("bitmod_fp4", "bitmod_fp3", "int8", "int6", "int4")[int(rng.integers(5))]
+    built = machine(
+        rows,
+        cols,
+        lanes,
+        family,
+        modes=modes,
+        widths=(int(rng.integers(8, 20)), int(rng.integers(10, 30))),
+        activation_bits=int(rng.integers(4, 9)),
+        queue_beats=int(rng.integers(2, 9)),
+    )
+    assert_agreement(built, random_cases(built, 100, rng))
