@@ -91,7 +91,7 @@ def _areas(library: Library, adder_um2, storage_um2) -> dict[str, tuple[float, s
         "flip_flop_area_um2_per_bit": (
             library.area_um2(FLIP_FLOP),
             "measured",
-            f"{CELL}: area of {FLIP_FLOP}, the only plain flip-flop that Yosys maps to",
+            f"{CELL}: area of {FLIP_FLOP}, which Yosys maps every flip-flop to",
         ),
         "adder_area_um2_per_bit": (
             adder_um2 / ADDER_BITS,
@@ -121,9 +121,7 @@ def _energies(library: Library, adder, liberty: Path) -> dict[str, tuple[float, 
     mux2 = library.evaluation_pj(MUX2)
     gate = sum(map(library.evaluation_pj, GATES)) / len(GATES)
     tables = f"{CELL}, internal power and pin capacitance"
-    wire = (
-        "310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V (Keckler et al., IEEE Micro 31(5), 2011)"
-    )
+    wire = "310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V (Keckler et al., IEEE Micro 31(5), 2011, table 1)"
     return {
         "flip_flop_energy_pj_per_bit": (
             register,
@@ -181,7 +179,7 @@ def technology(liberty: Path) -> dict[str, Any]:
         found = figures(library)
     return {
         "name": "sg13g2_130nm",
-        "description": "IHP SG13G2 open process, 130 nm, 1.2 V, typical corner; cells without wires",
+        "description": "IHP SG13G2 open process, 130 nm, 1.2 V, typical; cells without wires",
         "figures": {
             name: {"value": float(f"{value:.4g}"), "kind": kind, "source": source}
             for name, (value, kind, source) in found.items()

@@ -4,8 +4,9 @@ import random
 from dataclasses import dataclass
 
 import cocotb
-from blocks_clock import Register, edge, reset, settle
+from blocks_clock import edge, reset, settle
 from designs import DEQUANTIZER_BITS, GROUP_BITS, SCALE_BITS
+from integer_accumulator import Register
 
 GROUPS = 600
 _HALF = 1 << (GROUP_BITS - 1)
@@ -75,4 +76,3 @@ async def results_match(dut):
         await edge(dut)
     assert overlaps > 100, "too few groups were back to back"
     assert all(min(register.left) > 20 for register in registers.values())
-

@@ -165,7 +165,8 @@ async def beats_wait_for_their_job(dut):
     bench, rng = await begin(dut), np.random.default_rng(4)
     for index in range(8):
         job = Job.draw(rng, f"job {index}")
-        job = Job(job.program, Gaps(results=job.gaps.results))
+        none = {name: 0 * getattr(job.gaps, name) for name in ("weights", "activations")}
+        job = Job(job.program, Gaps(**none, results=job.gaps.results))
         offer(bench, job)
         for _ in range(index):
             await bench.next_cycle()

@@ -1,7 +1,7 @@
 """The term decoder: its ports, and every term of every family in RTL."""
 
 import pytest
-from amaranth.hdl import Fragment
+from amaranth.hdl import Fragment, Value
 
 from hw.terms import TermDecoder
 from sw.formats import families, family_terms
@@ -13,7 +13,8 @@ def ports(family) -> dict[str, int]:
     """Width of every input."""
     decoder = TermDecoder(family=family, terms=family_terms(family))
     Fragment.get(decoder, None)
-    return {name: len(getattr(decoder, name)) for name in decoder.signature.members}
+    members = decoder.signature.members
+    return {name: len(Value.cast(getattr(decoder, name))) for name in members}
 
 
 def test_selectors_exist_only_where_there_is_a_choice():
