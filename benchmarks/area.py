@@ -94,6 +94,14 @@ def measure(technology: TechnologyConfig, liberty: Path | None) -> Iterator[dict
                 }
 
 
+def _print_head(liberty: Path | None) -> None:
+    if liberty is None:
+        print(f"no {LIBERTY.name}: area is not measured, give --liberty FILE")
+    print(f"model: {TECHNOLOGY}; ECP5: LUT4 with carry cells as 2 and distributed RAM as 4")
+    print(f"{'format':12}{'block':20}{'model um2':>12}{'synth. um2':>14}{'diff %':>9}", end="")
+    print(f"{'LUT4':>8}{'FF':>7}")
+
+
 def _print_row(row: dict[str, Any]) -> None:
     area, difference = row["synthesized_um2"], row["difference_percent"]
     print(
@@ -119,12 +127,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(list(measure(technology, liberty)), indent=1, allow_nan=False))
         return
-    if liberty is None:
-        print(f"no {LIBERTY.name}: area is not measured, give --liberty FILE")
-    print(f"model: {TECHNOLOGY}; ECP5: LUT4 with carry cells as 2 and distributed RAM as 4")
-    print(f"{'format':12}{'block':20}{'model um2':>12}{'synth. um2':>14}{'diff %':>9}", end="")
-    print(f"{'LUT4':>8}{'FF':>7}")
-    for row in measure(technology, liberty):
+    for number, row in enumerate(measure(technology, liberty)):
+        if number == 0:
+            _print_head(liberty)
         _print_row(row)
 
 

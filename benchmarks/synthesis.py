@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,17 +43,25 @@ class Synthesis:
 
 @contextlib.contextmanager
 def unpacked(liberty: Path | None) -> Iterator[Path | None]:
-    """Path of an uncompressed copy: Yosys' output is mixed with messages otherwise."""
+    """Path of an uncompressed copy: Yosys' output is mixed with messages otherwise.
+
+    Raises
+    ------
+    InputError : the file cannot be read or is no Liberty file.
+    """
     if liberty is None:
         yield None
         return
     try:
         data = liberty.read_bytes()
-    except OSError as error:
+        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError) as error:
         raise InputError(f"cannot read Liberty file '{liberty}': {error}") from None
+    if not re.search(rb"^\s*library\s*\(", text, re.MULTILINE):
+        raise InputError(f"'{liberty}' is not a Liberty file: it has no library group")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells.lib"
-        path.write_bytes(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        path.write_bytes(text)
         yield path
 
 

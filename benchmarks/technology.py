@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from benchmarks.area import components, machine
 from benchmarks.liberty import Library
-from benchmarks.synthesis import LIBERTY, synthesize, unpacked
+from benchmarks.synthesis import LIBERTY, Synthesis, synthesize, unpacked
 from configs.errors import InputError
 
 VOLTS = 1.2
@@ -28,7 +28,11 @@ ADDER_BITS = 24
 MEMORY_WIDTH, MEMORY_DEPTH = 64, 4
 
 CELL = "IHP SG13G2 Liberty (typical, 1.2 V, 25 C)"
+TABLES = f"{CELL}, internal power and pin capacitance"
 ASSUMED = "assumption: half of the bits change per action, glitches not counted"
+
+#: value, kind, source
+Sourced = tuple[float, str, str]
 
 
 class _Adder(wiring.Component):
@@ -74,18 +78,49 @@ class _Storage(wiring.Component):
         return m
 
 
-def figures(liberty: Path) -> dict[str, tuple[float, str, str]]:
-    """Every figure: value, kind, source."""
+#: figures that no library gives
+PUBLISHED: dict[str, Sourced] = {
+    "stream_energy_pj_per_bit": (
+        310 / 256 / 10 * (VOLTS / 0.9) ** 2,
+        "quoted",
+        "310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V (Keckler et al., IEEE Micro 31(5), "
+        "2011, table 1), times (1.2 / 0.9)^2; assumption: 1 mm of wire, equal capacitance per mm",
+    ),
+    "dram_energy_pj_per_bit": (
+        18.75,
+        "quoted",
+        "simulator released with BitMoD (HPCA 2025): 1200 pJ per 64 bits, reads and writes",
+    ),
+}
+
+
+def figures(liberty: Path) -> dict[str, Sourced]:
+    """Every figure of the technology.
+
+    Raises
+    ------
+    InputError : the library is another one.
+    """
     library = Library(liberty, volts=VOLTS, toggle=TOGGLE)
+    for name in (FLIP_FLOP, MUX2, *GATES):
+        if name not in library.cells:
+            raise InputError(f"the Liberty file is not that of IHP SG13G2: it has no cell '{name}'")
     adder = synthesize(_Adder(), liberty=liberty)
     storage = synthesize(_Storage(), liberty=liberty)
-    return _areas(library, adder.area_um2, storage.area_um2) | _energies(library, adder, liberty)
+    bench = machine("bitmod_fp4")
+    pe = next(part for name, _, part in components(bench) if name == "SerialPE")
+    leakage = {
+        "leakage_power_mw_per_mm2": (
+            library.leakage_mw_per_mm2(synthesize(pe, liberty=liberty).cells),
+            "quoted",
+            f"{CELL}: cell_leakage_power of the cells of a synthesized SerialPE over their area",
+        )
+    }
+    areas = _areas(library, adder, storage)
+    return areas | _logic_energies(library, adder) | _memory_energies(library) | PUBLISHED | leakage
 
 
-def _areas(library: Library, adder_um2, storage_um2) -> dict[str, tuple[float, str, str]]:
-    gate = sum(map(library.area_um2, GATES)) / len(GATES)
-    names = ", ".join(GATES)
-    bits = MEMORY_WIDTH * MEMORY_DEPTH
+def _areas(library: Library, adder: Synthesis, storage: Synthesis) -> dict[str, Sourced]:
     recipe = "mapped to the library by Yosys and ABC as benchmarks/synthesis.py does"
     return {
         "flip_flop_area_um2_per_bit": (
@@ -94,7 +129,7 @@ def _areas(library: Library, adder_um2, storage_um2) -> dict[str, tuple[float, s
             f"{CELL}: area of {FLIP_FLOP}, which Yosys maps every flip-flop to",
         ),
         "adder_area_um2_per_bit": (
-            adder_um2 / ADDER_BITS,
+            (adder.area_um2 or 0) / ADDER_BITS,
             "measured",
             f"{ADDER_BITS}-bit two-operand adder {recipe}, per bit",
         ),
@@ -103,72 +138,69 @@ def _areas(library: Library, adder_um2, storage_um2) -> dict[str, tuple[float, s
             "quoted",
             f"{CELL}: area of {MUX2}; synthesis often uses other cells of about this size",
         ),
-        "gate_area_um2": (gate, "quoted", f"{CELL}: mean area of {names}"),
+        "gate_area_um2": (
+            sum(map(library.area_um2, GATES)) / len(GATES),
+            "quoted",
+            f"{CELL}: mean area of {', '.join(GATES)}",
+        ),
         "memory_area_um2_per_bit": (
-            storage_um2 / bits,
+            (storage.area_um2 or 0) / (MEMORY_WIDTH * MEMORY_DEPTH),
             "measured",
             f"storage of {MEMORY_DEPTH} words of {MEMORY_WIDTH} bits, made of flip-flops, {recipe}",
         ),
     }
 
 
-def _energies(library: Library, adder, liberty: Path) -> dict[str, tuple[float, str, str]]:
-    bench = machine("bitmod_fp4")
-    pe = next(part for name, _, part in components(bench) if name == "SerialPE")
-    leakage = library.leakage_mw_per_mm2(synthesize(pe, liberty=liberty).cells)
-    register = library.register_pj(FLIP_FLOP, clock="CLK", data="D", output="Q")
-    clock = library.clock_pj(FLIP_FLOP, "CLK")
-    mux2 = library.evaluation_pj(MUX2)
-    gate = sum(map(library.evaluation_pj, GATES)) / len(GATES)
-    tables = f"{CELL}, internal power and pin capacitance"
-    wire = "310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V (Keckler et al., IEEE Micro 31(5), 2011, table 1)"
+def _register_pj(library: Library) -> float:
+    return library.register_pj(FLIP_FLOP, clock="CLK", data="D", output="Q")
+
+
+def _logic_energies(library: Library, adder: Synthesis) -> dict[str, Sourced]:
     return {
         "flip_flop_energy_pj_per_bit": (
-            register,
+            _register_pj(library),
             "quoted",
-            f"{tables}: change of {FLIP_FLOP} above its clock edge; {ASSUMED}",
+            f"{TABLES}: change of {FLIP_FLOP} above its clock edge; {ASSUMED}",
         ),
         "clock_energy_pj_per_bit": (
-            clock,
+            library.clock_pj(FLIP_FLOP, "CLK"),
             "quoted",
-            f"{tables}: both edges at the clock pin of {FLIP_FLOP}; the clock tree is not counted",
+            f"{TABLES}: both edges at the clock pin of {FLIP_FLOP}; the clock tree is not counted",
         ),
         "adder_energy_pj_per_bit": (
             library.netlist_pj(adder.cells) / ADDER_BITS,
             "quoted",
-            f"{tables}: sum over the cells of the synthesized {ADDER_BITS}-bit adder; {ASSUMED}",
+            f"{TABLES}: sum over the cells of the synthesized {ADDER_BITS}-bit adder; {ASSUMED}",
         ),
-        "mux2_energy_pj_per_bit": (mux2, "quoted", f"{tables}: {MUX2}; {ASSUMED}"),
-        "gate_energy_pj": (gate, "quoted", f"{tables}: mean of {', '.join(GATES)}; {ASSUMED}"),
+        "mux2_energy_pj_per_bit": (
+            library.evaluation_pj(MUX2),
+            "quoted",
+            f"{TABLES}: {MUX2}; {ASSUMED}",
+        ),
+        "gate_energy_pj": (
+            sum(map(library.evaluation_pj, GATES)) / len(GATES),
+            "quoted",
+            f"{TABLES}: mean of {', '.join(GATES)}; {ASSUMED}",
+        ),
+    }
+
+
+def _memory_energies(library: Library) -> dict[str, Sourced]:
+    return {
         "memory_write_energy_pj_per_bit": (
-            register + mux2,
+            _register_pj(library) + library.evaluation_pj(MUX2),
             "quoted",
             "flip_flop_energy_pj_per_bit + mux2_energy_pj_per_bit: storage is made of flip-flops",
         ),
         "memory_read_energy_pj_per_bit": (
-            2 * mux2,
+            2 * library.evaluation_pj(MUX2),
             "quoted",
             "2 x mux2_energy_pj_per_bit: two levels of multiplexers select one of four words",
         ),
         "memory_clock_energy_pj_per_bit": (
-            clock,
+            library.clock_pj(FLIP_FLOP, "CLK"),
             "quoted",
             "clock_energy_pj_per_bit: storage is made of flip-flops and its clock is not gated",
-        ),
-        "stream_energy_pj_per_bit": (
-            310 / 256 / 10 * (VOLTS / 0.9) ** 2,
-            "quoted",
-            f"{wire}, times (1.2 / 0.9)^2; assumption: 1 mm of wire, equal capacitance per mm",
-        ),
-        "dram_energy_pj_per_bit": (
-            18.75,
-            "quoted",
-            "simulator released with BitMoD (HPCA 2025): 1200 pJ per 64 bits, reads and writes",
-        ),
-        "leakage_power_mw_per_mm2": (
-            leakage,
-            "quoted",
-            f"{CELL}: cell_leakage_power of the cells of a synthesized SerialPE over their area",
         ),
     }
 

@@ -6,6 +6,82 @@ The names below are the public, stable interface; everything else may move.
 
 from .guard import import_floors
 
-import_floors()
+import_floors()  # before anything below is imported
 
-from configs.errors import InputError  # noqa: E402
+from configs.errors import InputError
+from configs.schema import (
+    AcceleratorConfig,
+    AccumulatorConfig,
+    QuantizationConfig,
+    RunConfig,
+    TechnologyConfig,
+    VerifyConfig,
+    WorkloadConfig,
+    load_axis,
+    load_run,
+)
+from costmodel import CostReport, cost
+from hw.benches.batch import accelerator_verilog
+from sim import CycleReport, Gaps, simulate_gemm, simulate_model
+from sw.accumulators import layer_bounds, single_stage_bounds, witness
+from sw.compile import GemmProgram, GemmShape, Machine
+from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
+from sw.golden import golden_gemm
+from sw.models import load_model
+from sw.quantize import (
+    QuantizedMatrix,
+    QuantizedModel,
+    quantize_activations,
+    quantize_matrix,
+    quantize_model,
+)
+
+from .flow import RunResult, run
+from .job import Job
+from .verify import compile_layer, layer_cases, random_cases, verify
+
+__version__ = "0.1.0"
+__all__ = [
+    "AcceleratorConfig",
+    "AccumulatorConfig",
+    "CostReport",
+    "CycleReport",
+    "FormatFamily",
+    "Gaps",
+    "GemmProgram",
+    "GemmShape",
+    "InputError",
+    "Job",
+    "Machine",
+    "NumberFormat",
+    "QuantizationConfig",
+    "QuantizedMatrix",
+    "QuantizedModel",
+    "RunConfig",
+    "RunResult",
+    "TechnologyConfig",
+    "VerifyConfig",
+    "WorkloadConfig",
+    "accelerator_verilog",
+    "compile_layer",
+    "cost",
+    "families",
+    "family_terms",
+    "get_family",
+    "golden_gemm",
+    "layer_bounds",
+    "layer_cases",
+    "load_axis",
+    "load_model",
+    "load_run",
+    "quantize_activations",
+    "quantize_matrix",
+    "quantize_model",
+    "random_cases",
+    "run",
+    "simulate_gemm",
+    "simulate_model",
+    "single_stage_bounds",
+    "verify",
+    "witness",
+]

@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
 
     run = add("run", "do every step of a run configuration and write a run folder")
-    run.add_argument("file", type=Path, help="run configuration (YAML)")
+    run.add_argument("file", help="run configuration (YAML), or 'quickstart'")
     run.add_argument("--output", type=Path, metavar="FOLDER", help="run folder")
     quantize = add("quantize", "quantize a model, or a bare matrix with --weights", job)
     quantize.add_argument("--weights", type=Path, metavar="W.npy", help="float matrix (N, K)")
@@ -112,7 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
     rtl = add("rtl", "write standalone Verilog", job)
     rtl.add_argument("--output", type=Path, metavar="FOLDER", default=Path("rtl"))
     verify = add("verify", "run the Verilog against golden model and simulator", job)
-    verify.add_argument("--also", action="append", metavar="PRESET", help="further accelerators")
+    verify.add_argument(
+        "--also",
+        action="append",
+        metavar="PRESET",
+        help="a further accelerator, may be repeated (default: tall_6x3x5; 'none' for none)",
+    )
     verify.add_argument("--tokens", type=int, help="rows of activations per layer")
     verify.add_argument("--random-shapes", type=int, metavar="COUNT")
     verify.add_argument("--seed", type=int, default=0)

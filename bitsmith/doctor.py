@@ -32,7 +32,9 @@ class Check:
     needed: bool = True
 
 
-def _package(tool: str, package: str, trial: Callable[[], str], advice: str, needed: bool = True):
+def _package(
+    tool: str, package: str, trial: Callable[[], str], advice: str, needed: bool = True
+) -> Callable[[], Check]:
     """A check of a Python package: version from its metadata, then the trial."""
 
     def check() -> Check:

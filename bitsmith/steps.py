@@ -86,9 +86,8 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
     sample = b"".join(text[s : s + context] for s in chosen)
     hooks = {"float16": None, "weights quantized": quantized_linear(job.quantized, None)}
     bits = job.config.quantization.activation_bits
-    if bits is not None:
-        name = f"weights and activations quantized (INT{bits} per token)"
-        hooks[name] = quantized_linear(job.quantized, bits)
+    both = f"weights and activations quantized (INT{bits} per token)"
+    hooks[both] = quantized_linear(job.quantized, bits)
     measured = {
         name: bits_per_byte(job.llama, sample, context=context, linear=hook)
         for name, hook in job.progress(list(hooks.items()), "evaluate")

@@ -2,23 +2,28 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .strict_json import write_text
 
+#: cells that line up on the right: numbers with or without a unit, shapes, a dash for none
+_NUMBER = re.compile(r"[-+]?[\d.,]+([eE][-+]?\d+)?(x[\dx]+|%| ?[munp]?J)?$|-$")
 Results = dict[str, dict[str, Any]]
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; the first one to the left, the others to the right."""
-    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    """Aligned columns: numbers to the right, text to the left."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(_NUMBER.match(cell) for cell in column[1:]) for column in columns]
     lines = []
     for row in [header, ["-" * w for w in widths], *rows]:
         cells = [
-            str(cell).ljust(w) if i == 0 else str(cell).rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(row, widths, right, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
@@ -150,8 +155,9 @@ def overflow_text(bounds: dict[str, Any]) -> str:
     if not bounds["overflows"]:
         return "proved: no input can overflow them"
     first = bounds["overflows"][0]
+    channels = {(found["layer"], found["channel"]) for found in bounds["overflows"]}
     return (
-        f"NOT SAFE: {len(bounds['overflows'])} channels can overflow, first {first['layer']} "
+        f"NOT SAFE: {len(channels)} channels can overflow, first {first['layer']} "
         f"channel {first['channel']} ({first['stage']}, needs {first['needed_bits']} bits)"
     )
 

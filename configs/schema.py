@@ -1,12 +1,13 @@
 """What a configuration may say. Structure and ranges are checked here; names of formats and
 models are resolved by the floor that owns them."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InputError
-from .load import build, read_yaml, resolve
+from .load import build, preset_folder, preset_names, read_yaml, resolve
 
 AccumulatorMode = Literal["wrap", "saturate", "flag"]
 
@@ -78,13 +79,12 @@ class QuantizationConfig:
     #: weights that share a scale, along the input dimension
     group_size: int = 128
     scale_format: Literal["float16", "uint8"] = "float16"
-    #: dynamic per-token activation width; ``null`` keeps activations in floating point
-    activation_bits: int | None = 8
+    #: width of dynamic per-token activation codes
+    activation_bits: int = 8
 
     def __post_init__(self) -> None:
         _check_range("group_size", self.group_size, 1, 1 << 20)
-        if self.activation_bits is not None:
-            _check_range("activation_bits", self.activation_bits, 4, 8)
+        _check_range("activation_bits", self.activation_bits, 4, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +170,14 @@ class RunConfig:
     #: run folder; relative to the working directory
     output: str = "runs"
 
+    def __post_init__(self) -> None:
+        wanted, offered = self.quantization.activation_bits, self.accelerator.activation_bits
+        if wanted != offered:
+            raise InputError(
+                f"quantization has activation_bits {wanted}, accelerator '{self.accelerator.name}' "
+                f"takes {offered}: make them equal"
+            )
+
 
 AXES: dict[str, tuple[str, type]] = {
     "workload": ("workloads", WorkloadConfig),
@@ -192,8 +200,14 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
     return build(kind, data, place)
 
 
-def load_run(path: Path) -> RunConfig:
-    """Read a run configuration; its axes may name presets, files beside it, or be inline."""
+def load_run(path: Path | str) -> RunConfig:
+    """Read a run configuration: a file, or the name of a shipped one such as ``quickstart``.
+
+    Its axes may name presets, files beside it, or be inline; a model may be a folder beside it.
+    """
+    if str(path) in preset_names("") and not Path(path).exists():
+        path = preset_folder("") / f"{path}.yaml"
+    path = Path(path)
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected a mapping of run settings")
@@ -202,6 +216,10 @@ def load_run(path: Path) -> RunConfig:
         if axis in filled:
             loaded = load_axis(axis, filled[axis], base=path.parent, where=f"{path}: {axis}")
             filled[axis] = loaded
+    workload = filled.get("workload")
+    if workload is not None and workload.model and (path.parent / workload.model).is_dir():
+        folder = str(path.parent / workload.model)
+        filled["workload"] = dataclasses.replace(workload, model=folder)
     plain = {key: value for key, value in filled.items() if key not in AXES}
     axes = {key: value for key, value in filled.items() if key in AXES}
     return _build_run(plain, axes, str(path))
@@ -213,7 +231,10 @@ def _build_run(plain: dict[str, Any], axes: dict[str, Any], where: str) -> RunCo
     if missing:
         raise InputError(f"{where}: key '{missing[0]}' is missing")
     settings = build(_PlainRun, plain, where)
-    return RunConfig(**vars(settings), **axes)
+    try:
+        return RunConfig(**vars(settings), **axes)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,6 @@ def make_job(options: Options, progress: Progress) -> Job:
         group_size=options.group_size,
         scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8")),
     )
-    get_family(quantization.format)
     array = (
         load_axis("accelerator", options.accelerator) if options.accelerator else base.accelerator
     )
@@ -63,6 +62,8 @@ def make_job(options: Options, progress: Progress) -> Job:
     technology = base.technology
     if getattr(options, "technology", None):
         technology = load_axis("technology", options.technology)
+    quantization = dataclasses.replace(quantization, activation_bits=array.activation_bits)
+    get_family(quantization.format)
     config = dataclasses.replace(
         base,
         workload=workload,
@@ -110,7 +111,7 @@ def _describe(model: QuantizedModel) -> Any:
             "format": matrix.family.name,
             "group_size": matrix.group_size,
             "scale_format": matrix.scale_format,
-            "activation_bits": model.activation_bits,
+            "activation_bits": model.activation_bits or 8,
         },
     )
 

@@ -14,6 +14,9 @@ from ..strict_json import plain
 from ..tables import energy_text, text_table, verify_text
 from .common import Options, emit, make_job
 
+#: not square, lanes not a power of two: what the first array's shape hides, this one shows
+SECOND_ARRAY = "tall_6x3x5"
+
 
 def simulate(options: Options, progress: Progress) -> int:
     """``bitsmith simulate``."""
@@ -89,8 +92,9 @@ def verify(options: Options, progress: Progress) -> int:
     verilog = _read_verilog(options.verilog) if options.verilog else None
     if verilog is not None and options.also:
         raise InputError("--verilog is one machine's text: it goes without --also")
+    also = options.also or ([SECOND_ARRAY] if verilog is None else [])
     arrays = [job.config.accelerator]
-    arrays += [load_axis("accelerator", reference) for reference in options.also or []]
+    arrays += [load_axis("accelerator", name, where="--also") for name in also if name != "none"]
     machines = []
     for array in arrays:
         config = dataclasses.replace(

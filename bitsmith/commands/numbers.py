@@ -111,11 +111,8 @@ def bounds(options: Options, progress: Progress) -> int:
     result = plain(steps.bounds_step(job, Path()))
     if "skipped" in result:
         raise InputError(f"'{options.model}' has no weights: {result['skipped']}")
-    rows = [
-        [layer["name"], *(str(layer[key]) for key in ("inner_bits", "outer_bits"))]
-        + [str(layer["worst_channel"]), str(layer["outer_worst_channel"])]
-        for layer in result["layers"]
-    ]
+    columns = ("name", "inner_bits", "outer_bits", "worst_channel", "outer_worst_channel")
+    rows = [[str(layer[key]) for key in columns] for layer in result["layers"]]
     header = ["layer", "P_I needed", "P_O needed", "worst channel (inner)", "(outer)"]
     lines = [text_table(header, rows), ""]
     lines.append(
@@ -148,7 +145,7 @@ def _bounds_of_matrix(options: Options) -> int:
     ]
     limit = options.inner_bits
     overflows = [i for i, c in enumerate(channels) if limit is not None and c["bits"] > limit]
-    result = {
+    result: dict[str, Any] = {
         "mode": mode,
         "input_low": found.input_low,
         "input_high": found.input_high,
@@ -173,7 +170,7 @@ def formats(options: Options, progress: Progress) -> int:
     """``bitsmith formats``."""
     if options.name is not None:
         return _format(options)
-    listed = []
+    listed: list[dict[str, Any]] = []
     for family in families().values():
         terms = family_terms(family)
         listed.append(
@@ -210,10 +207,7 @@ def _format(options: Options) -> int:
     """One family or member, code by code."""
     family = get_family(options.name)
     members = [_codes(member, options.name, family_terms(family)) for member in family.members]
-    if len(members) == 1:
-        result = members[0]
-    else:
-        result = {"name": family.name, "members": members}
+    result = members[0] if len(members) == 1 else {"name": family.name, "members": members}
     rows = [
         [
             member["name"],

@@ -63,7 +63,8 @@ def expected_steps(
     partial = machine.terms.partial_levels(program.levels[col : col + 1])[:, 0]
     steps = np.diff(partial, axis=0, prepend=0)
     activations = program.activations[row]
-    places, inner, outer = [], [], []
+    places: list[tuple[int, int, int]] = []
+    inner, outer = [], []
     register, total, chunk = 0, 0, 0
     for index, inputs in enumerate(program.chunk_inputs):
         inputs = inputs[inputs >= 0]
@@ -100,10 +101,10 @@ def first_wrong_step(
         kept = Path(scratch) if folder is None else folder
         kept.mkdir(parents=True, exist_ok=True)
         path = kept / "failing_tile.vcd"
-        with BatchBench(tile.machine, verilog=verilog, waves=path) as bench:
-            # a hang was described by the caller; its waveform is still of use
-            with contextlib.suppress(RuntimeError):
-                bench.run(tile)
+        bench = BatchBench(tile.machine, verilog=verilog, waves=path)
+        # a hang was described by the caller; its waveform is still of use
+        with bench, contextlib.suppress(RuntimeError):
+            bench.run(tile)
         note = "" if folder is None else f", waveform in {path}"
         return _compare(tile, row, col, path) + note
 

@@ -17,7 +17,7 @@ from sw.formats import TermTable
 from .checks import Mode, Stage, check_word, integer, integer_array
 from .width import signed_range
 
-#: From an exact sum to what the register keeps, and whether the sum left its range.
+#: From a sum to what the register keeps of it, and whether it left the range.
 Register = Callable[[int], tuple[int, bool]]
 Place = TypeVar("Place")
 
@@ -30,8 +30,9 @@ class Replay:
     ----------
     value : outer accumulator at the end; without scales, the last latched group sum.
     group_sums : inner accumulator as latched at the end of each group.
-    inner_events : (group, chunk, slot) of every step whose exact sum left the inner range.
-    outer_events : group after which the exact sum left the outer range.
+    inner_events : (group, chunk, slot) of every step whose sum left the inner range, the sum being
+        that of what the register held and what the step adds.
+    outer_events : group of every addition that left the outer range, likewise.
     exact_value, exact_group_sums : the same with unlimited registers.
     """
 
@@ -123,7 +124,7 @@ def reference_accumulate(
 def _accumulate(
     steps: Iterable[tuple[Place, int]], register: Register
 ) -> tuple[int, int, list[Place]]:
-    """Register and unlimited sum at the end, and the places where the exact sum left the range."""
+    """Register and unlimited sum at the end, and the places where a sum left the range."""
     kept = exact = 0
     events = []
     for place, addend in steps:

@@ -120,4 +120,4 @@ def _by_column(events: NDArray[np.bool_], cols: int) -> NDArray[np.bool_]:
     """Or of (M, N) events over everything that runs on one array column."""
     padded = np.zeros((-(-events.shape[1] // cols), cols), dtype=bool)
     padded.reshape(-1)[: events.shape[1]] = events.any(axis=0)
-    return padded.any(axis=0)
+    return np.asarray(padded.any(axis=0))

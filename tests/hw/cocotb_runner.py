@@ -15,7 +15,7 @@ from unittest import mock
 from xml.etree import ElementTree
 
 from configs.errors import InputError
-from hw.benches.toolchain import cache_folder, compiler, verilator_environment, verilator_root
+from hw.benches.toolchain import cache_folder, compiler, verilator_root
 
 BENCHES = Path(__file__).with_name("benches_cocotb")
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -50,9 +50,9 @@ def build_key(verilog: str, top: str) -> str:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def tool_environment() -> Iterator[None]:
     """Tools and benches within reach, everything as before afterwards."""
-    variables = verilator_environment()
+    variables = verilatortool_environment()
     variables["MAKEFLAGS"] += f" {_MAKE_VARIABLES}"
     path = [str(BENCHES), str(_PROJECT), *sys.path]
     with mock.patch.dict(os.environ, variables), mock.patch.object(sys, "path", path):
@@ -69,7 +69,7 @@ def build(verilog: str, top: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists():
             return target
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _environment():
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch, tool_environment():
             folder, log = Path(scratch), Path(scratch) / "build.log"
             (folder / f"{top}.v").write_text(verilog)
             try:
@@ -109,7 +109,7 @@ def run(verilog: str, top: str, bench: str, folder: Path) -> list[str]:
     from cocotb_tools.runner import get_runner
 
     built, results, log = build(verilog, top), folder / "results.xml", folder / "cocotb.log"
-    with _environment():
+    with tool_environment():
         try:
             get_runner("verilator").test(
                 test_module=bench,
@@ -119,10 +119,10 @@ def run(verilog: str, top: str, bench: str, folder: Path) -> list[str]:
                 test_dir=folder,
                 results_xml=str(results),
                 log_file=log,
-                extra_env={"PYTHONDONTWRITEBYTECODE": "1"},
+                seed=1,
             )
         except (SystemExit, RuntimeError) as error:
-            stopped = str(error)
+            stopped = f"exit code {error}"
         else:
             stopped = ""
     return check_results(results, log, stopped)
@@ -135,13 +135,14 @@ def check_results(results: Path, log: Path, stopped: str = "") -> list[str]:
         raise AssertionError(f"the simulation ended without results ({stopped}):\n{tail}")
     cases = list(ElementTree.parse(results).iter("testcase"))
     failures = [
-        f"{case.get('name')}: {problem.get('message') or problem.get('error_msg')}"
+        f"{case.get('name')}: {problem.get('message')}"
         for case in cases
         for problem in case
         if problem.tag in ("failure", "error")
     ]
     if failures or stopped:
         raise AssertionError("\n".join([*failures, stopped, tail]))
-    if not cases or any(case.find("skipped") is not None for case in cases):
-        raise AssertionError(f"{len(cases)} cocotb tests ran, some were skipped or there are none")
+    skipped = [str(case.get("name")) for case in cases if case.find("skipped") is not None]
+    if not cases or skipped:
+        raise AssertionError(f"skipped: {', '.join(skipped)}" if cases else "no cocotb test ran")
     return [str(case.get("name")) for case in cases]

