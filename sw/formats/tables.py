@@ -39,7 +39,8 @@ def sign_magnitude(
 def bitmod(bits: int) -> FormatFamily:
     """FP3 or FP4 with code -0 replaced by one of four special values, chosen per group.
 
-    FP4: 0.5 1 1.5 2 3 4 6 with +-5 or +-8; FP3: 1 2 4 with +-3 or +-6. Members in the order of the published search: extra resolution +/-, extra asymmetry +/-.
+    FP4: 0.5 1 1.5 2 3 4 6 with +-5 or +-8; FP3: 1 2 4 with +-3 or +-6. Members in the order of the
+    published search: extra resolution +, -, extra asymmetry +, -.
     """
     magnitudes = (0, 1, 2, 3, 4, 6, 8, 12) if bits == 4 else (0, 1, 2, 4)
     unit = Fraction(1, 2) if bits == 4 else Fraction(1)

@@ -52,7 +52,7 @@ def build_key(verilog: str, top: str) -> str:
 @contextmanager
 def tool_environment() -> Iterator[None]:
     """Tools and benches within reach, everything as before afterwards."""
-    variables = verilatortool_environment()
+    variables = verilator_environment()
     variables["MAKEFLAGS"] += f" {_MAKE_VARIABLES}"
     path = [str(BENCHES), str(_PROJECT), *sys.path]
     with mock.patch.dict(os.environ, variables), mock.patch.object(sys, "path", path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from . import cocotb_runner
+from .benches_cocotb.designs import blocks_verilog
 
 PASS = '<testcase name="good" />'
 FAIL = '<testcase name="bad"><failure message="expected 3, got 4" /></testcase>'
@@ -62,4 +63,4 @@ def test_what_is_missing_is_named(monkeypatch):
 @pytest.mark.rtl
 def test_a_bench_that_cannot_be_loaded_fails(run_bench):
     with pytest.raises(AssertionError, match="no_such_bench"):
-        run_bench("module nothing(input a); endmodule", "nothing", "no_such_bench")
+        run_bench(blocks_verilog(), "blocks", "no_such_bench")

@@ -1,0 +1,169 @@
+"""Runs: every output is there, finished steps are kept, changed settings are done again."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from bitsmith import InputError, flow, load_run
+from bitsmith.cli import main
+from configs.schema import load_axis
+
+pytestmark = pytest.mark.rtl
+FILES = {
+    "config.json", "quantize.json", "evaluate.json", "bounds.json", "simulate.json", "cost.json",
+    "rtl.json", "verify.json", "layers.csv", "report.html", "quantized", "verilog",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def config():
+    """The quickstart with less text and fewer tokens."""
+    base = load_run("quickstart")
+    workload = dataclasses.replace(
+        base.workload, prefill_tokens=4, decode_tokens=1, evaluation_bytes=1024
+    )
+    verify = dataclasses.replace(base.verify, tokens=1, random_shapes=2)
+    return dataclasses.replace(base, workload=workload, verify=verify)
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory) -> tuple[Path, flow.RunResult]:
+    folder = tmp_path_factory.mktemp("run") / "quick"
+    return folder, flow.run(config, folder=folder)
+
+
+def test_everything_is_written(finished) -> None:
+    folder, result = finished
+    assert result.passed
+    assert result.cached == ()
+    assert {path.name for path in folder.iterdir()} == FILES
+    rows = (folder / "layers.csv").read_text().splitlines()
+    assert len(rows) == 1 + 28
+    for path in folder.glob("*.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+def test_quantization_costs_what_it_should(finished) -> None:
+    variants = {v["name"]: v for v in finished[1].steps["evaluate"]["variants"]}
+    assert 1 < variants["float16"]["bits_per_byte"] < 3
+    assert -0.01 < variants["weights quantized"]["increase"] < 0.1
+
+
+def test_second_run_does_nothing_again(config, finished) -> None:
+    folder, first = finished
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    again = flow.run(config, folder=folder)
+    assert set(again.cached) == set(flow.STEPS)
+    assert again.steps == first.steps
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_same_command_same_bytes(config, finished, tmp_path: Path) -> None:
+    folder, _ = finished
+    flow.run(config, folder=tmp_path)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
+
+
+def test_only_what_changed_is_done_again(config, finished) -> None:
+    keys = flow.step_keys(config)
+
+    def redone(**changes) -> set[str]:
+        other = flow.step_keys(dataclasses.replace(config, **changes))
+        return {step for step in keys if keys[step] != other[step]}
+
+    technology = load_axis("technology", "sg13g2_130nm")
+    assert redone(technology=technology) == {"cost"}
+    assert redone(seed=1) == {"verify"}
+    wider = dataclasses.replace(config.accelerator, rows=5)
+    assert redone(accelerator=wider) == {"bounds", "simulate", "cost", "rtl", "verify"}
+    coarser = dataclasses.replace(config.quantization, group_size=64)
+    assert redone(quantization=coarser) == set(flow.STEPS)
+
+
+def test_interrupted_run_resumes(config, tmp_path: Path, monkeypatch) -> None:
+    def stop(job, folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(flow.STEPS, "simulate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            flow.run(config, folder=tmp_path)
+    result = flow.run(config, folder=tmp_path)
+    assert result.cached == ("quantize", "evaluate", "bounds")
+    assert result.passed
+
+
+def test_damaged_step_is_done_again(config, tmp_path: Path) -> None:
+    flow.run(config, folder=tmp_path)
+    (tmp_path / "cost.json").write_text("{")
+    next((tmp_path / "quantized").glob("*.safetensors")).write_bytes(b"damaged")
+    result = flow.run(config, folder=tmp_path)
+    assert set(result.cached) == set(flow.STEPS) - {"cost", "quantize"}
+
+
+def test_report_command(capsys, finished) -> None:
+    folder, _ = finished
+    before = (folder / "report.html").read_bytes()
+    assert main(["report", str(folder)]) == 0
+    assert "difference 0" in capsys.readouterr().out
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_run_folder_that_is_a_file(config, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        flow.run(config, folder=tmp_path / "taken")
+
+
+def test_another_model_and_array(capsys, tmp_path: Path) -> None:
+    """A random two-layer model of odd sizes, from a folder beside the run configuration."""
+    hidden, inner, heads = 36, 50, 3
+    described = {
+        "model_type": "llama", "vocab_size": 300, "hidden_size": hidden, "intermediate_size": inner,
+        "num_hidden_layers": 2, "num_attention_heads": heads, "num_key_value_heads": 1,
+        "head_dim": 10, "rms_norm_eps": 1e-5, "rope_theta": 1e4, "max_position_embeddings": 64,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    shapes = {"model.embed_tokens": (300, hidden), "lm_head": (300, hidden)}
+    vectors = {"model.norm": hidden}
+    for layer in range(2):
+        prefix = f"model.layers.{layer}"
+        for name, shape in {
+            "self_attn.q_proj": (30, hidden), "self_attn.k_proj": (10, hidden),
+            "self_attn.v_proj": (10, hidden), "self_attn.o_proj": (hidden, 30),
+            "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
+            "mlp.down_proj": (hidden, inner),
+        }.items():  # fmt: skip
+            shapes[f"{prefix}.{name}"] = shape
+        vectors |= {
+            f"{prefix}.{n}": hidden for n in ("input_layernorm", "post_attention_layernorm")
+        }
+    tensors = {f"{n}.weight": rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+    tensors |= {f"{n}.weight": np.ones(size, dtype=np.float32) for n, size in vectors.items()}
+    model = tmp_path / "odd"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(described))
+    save_file(tensors, model / "model.safetensors")
+    (tmp_path / "odd.yaml").write_text(
+        "workload: {model: odd, prefill_tokens: 5, decode_tokens: 2}\n"
+        "quantization: {format: bitmod_fp3, group_size: 7, scale_format: float16}\n"
+        "accelerator: {name: odd, rows: 1, cols: 5, lanes: 3,\n"
+        "  inner_accumulator: {mode: flag}, outer_accumulator: {mode: saturate}}\n"
+        "technology: sg13g2_130nm\n"
+        f"output: {tmp_path / 'run'}\n"
+    )
+    assert main(["run", str(tmp_path / "odd.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "verified: RTL = golden = simulator" in printed
+    assert "(flag)" in printed
+    result = json.loads((tmp_path / "run" / "evaluate.json").read_text())["result"]
+    assert result == {"skipped": "there is no held-out text to evaluate on"}
+    layers = json.loads((tmp_path / "run" / "simulate.json").read_text())["result"]["layers"]
+    assert layers[-1]["name"] == "lm_head"
