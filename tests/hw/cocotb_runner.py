@@ -15,7 +15,7 @@ from unittest import mock
 from xml.etree import ElementTree
 
 from configs.errors import InputError
-from hw.benches.toolchain import cache_folder, compiler, verilator_root
+from hw.benches.toolchain import cache_folder, compiler, verilator_environment, verilator_root
 
 BENCHES = Path(__file__).with_name("benches_cocotb")
 _PROJECT = Path(__file__).resolve().parents[2]
