@@ -181,14 +181,20 @@ def cost_step(job: Job, folder: Path) -> dict[str, Any]:
     Keys
     ----
     Those of :meth:`costmodel.CostReport.to_dict` for the whole workload, and
-    layers[]: name, energy_pj.
+    layers[]: name, energy_pj, on_chip_energy_pj.
     """
     machine, technology = job.machine, job.config.technology
     total = cost(machine, job.timing.activity, technology)
-    layers = [
-        {"name": layer.name, "energy_pj": cost(machine, layer.activity, technology).energy_pj}
-        for layer in job.progress(list(job.timing.layers), "cost")
-    ]
+    layers = []
+    for layer in job.progress(list(job.timing.layers), "cost"):
+        one = cost(machine, layer.activity, technology)
+        layers.append(
+            {
+                "name": layer.name,
+                "energy_pj": one.energy_pj,
+                "on_chip_energy_pj": one.on_chip_energy_pj,
+            }
+        )
     return {**total.to_dict(), "layers": layers}
 
 

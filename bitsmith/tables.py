@@ -54,7 +54,7 @@ def layer_rows(results: Results) -> list[dict[str, Any]]:
     """One row per simulated layer, with whatever the other steps know about it."""
     quantized = {layer["name"]: layer for layer in results["quantize"].get("layers", [])}
     bounds = {layer["name"]: layer for layer in results["bounds"].get("layers", [])}
-    energy = {layer["name"]: layer["energy_pj"] for layer in results["cost"]["layers"]}
+    energy = {layer["name"]: layer for layer in results["cost"]["layers"]}
     rows = []
     for layer in results["simulate"]["layers"]:
         name = layer["name"]
@@ -71,7 +71,8 @@ def layer_rows(results: Results) -> list[dict[str, Any]]:
                 "outer_bits": widths.get("outer_bits", ""),
                 "cycles": layer["total_cycles"],
                 "utilization": layer["utilization"],
-                "energy_pj": energy[name],
+                "on_chip_energy_pj": energy[name]["on_chip_energy_pj"],
+                "energy_pj": energy[name]["energy_pj"],
             }
         )
     return rows
@@ -103,12 +104,12 @@ def layer_table(results: Results) -> str:
             str(row["outer_bits"] or "-"),
             f"{row['cycles']:,}",
             f"{100 * row['utilization']:.1f}%",
-            energy_text(row["energy_pj"]),
+            energy_text(row["on_chip_energy_pj"]),
         ]
         for row in layer_rows(results)
     ]
     header = ["layer", "N x K", "format mix %", "bits/w", "error", "P_I", "P_O"]
-    return text_table([*header, "cycles", "util.", "energy"], rows)
+    return text_table([*header, "cycles", "util.", "on-chip"], rows)
 
 
 def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
@@ -141,8 +142,9 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
     )
     lines.append(
         f"cost in {cost['technology']}: {cost['area_um2'] / 1e6:.4f} mm2, "
-        f"{energy_text(cost['energy_pj'])} for the workload, "
-        f"{cost['energy_per_mac_pj']:.3g} pJ/MAC, {cost['power_mw']:.3g} mW"
+        f"{energy_text(cost['on_chip_energy_pj'])} on chip ({cost['power_mw']:.3g} mW, "
+        f"{cost['on_chip_energy_pj'] / cost['macs']:.3g} pJ/MAC) and "
+        f"{energy_text(cost['dram_energy_pj'])} in DRAM, which every stream beat crosses"
     )
     lines.append(verify_text(checked))
     return lines

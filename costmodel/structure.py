@@ -23,7 +23,7 @@ from sw.compile import Machine
 from .decoder import decision_nodes, truth_table
 from .figures import Figures
 
-#: gates per bit: exclusive-or, conditional negation, increment, comparison with a constant wire
+#: gates per bit: exclusive-or, conditional negation, increment, comparison for equality
 _XOR, _NEGATE, _INCREMENT, _COMPARE = 2, 5, 3, 3
 
 

@@ -154,8 +154,8 @@ def cost(options: Options, progress: Progress) -> int:
         text_table(["figure", "value", "kind", "source"], figures),
         "",
         f"{result['technology']}: {result['area_um2'] / 1e6:.4f} mm2, "
-        f"{energy_text(result['energy_pj'])}, {result['energy_per_mac_pj']:.3g} pJ/MAC, "
-        f"{result['power_mw']:.3g} mW over {result['time_s']:.4g} s",
+        f"{energy_text(result['on_chip_energy_pj'])} on chip ({result['power_mw']:.3g} mW) and "
+        f"{energy_text(result['dram_energy_pj'])} in DRAM over {result['time_s']:.4g} s",
     ]
     emit(options, result, "\n".join(lines))
     return 0
