@@ -52,16 +52,24 @@ def _parent_job() -> argparse.ArgumentParser:
     numbers.add_argument(
         "--quantization", metavar="PRESET", help=", ".join(preset_names("quantization"))
     )
-    numbers.add_argument("--format", metavar="NAME", help=", ".join(families()))
-    numbers.add_argument("--group-size", type=int, metavar="G", help="weights that share a scale")
-    numbers.add_argument("--scale-format", metavar="NAME", help="float16 or uint8")
+    names = f"{', '.join(families())} (default bitmod_fp4)"
+    numbers.add_argument("--format", metavar="NAME", help=names)
+    numbers.add_argument(
+        "--group-size", type=int, metavar="G", help="weights that share a scale (default 128)"
+    )
+    numbers.add_argument(
+        "--scale-format",
+        metavar="NAME",
+        help="float16 (default) or uint8; the machine's scales are uint8 either way",
+    )
     machine = parent.add_argument_group("accelerator")
     machine.add_argument(
         "--config",
         "--accelerator",
         dest="accelerator",
         metavar="PRESET",
-        help=f"preset or YAML file: {', '.join(preset_names('accelerators'))}",
+        help=f"preset or YAML file: {', '.join(preset_names('accelerators'))} "
+        "(default tiny_4x4x4)",
     )
     machine.add_argument("--inner-bits", type=int, metavar="P", help="inner accumulator width P_I")
     machine.add_argument("--outer-bits", type=int, metavar="P", help="outer accumulator width P_O")

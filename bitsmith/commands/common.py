@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
-from configs.load import preset_folder, preset_names
-from configs.schema import RunConfig, load_axis, load_run
+from configs.load import preset_names
+from configs.schema import QuantizationConfig, RunConfig, load_axis, load_run
 from sw.formats import get_family
 from sw.quantize import QuantizedModel
 
@@ -32,9 +32,13 @@ def _override(config: Any, **values: Any) -> Any:
 
 
 def make_job(options: Options, progress: Progress) -> Job:
-    """The job that the options describe; the quickstart's settings fill the rest."""
-    base = load_run(preset_folder("") / "quickstart.yaml")
-    quantization = base.quantization
+    """The job that the options describe.
+
+    What they leave open: BitMoD FP4 with the schema's defaults (groups of 128, float16 scales), and
+    the quickstart's model, accelerator and technology.
+    """
+    base = load_run("quickstart")
+    quantization = QuantizationConfig(format="bitmod_fp4")
     if options.quantization:
         quantization = load_axis("quantization", options.quantization)
     workload, stored = _workload(options, base)

@@ -135,7 +135,7 @@ def check_results(results: Path, log: Path, stopped: str = "") -> list[str]:
         raise AssertionError(f"the simulation ended without results ({stopped}):\n{tail}")
     cases = list(ElementTree.parse(results).iter("testcase"))
     failures = [
-        f"{case.get('name')}: {problem.get('message')}"
+        f"{case.get('name')}: {problem.get('message') or problem.get('type')}"
         for case in cases
         for problem in case
         if problem.tag in ("failure", "error")

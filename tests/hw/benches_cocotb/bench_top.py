@@ -112,9 +112,9 @@ def check_values(dut, program: GemmProgram, received: Accepted) -> None:
     expected, words = golden_gemm(program), -(-MACHINE.result_beat_bits // 32)
     raw = b"".join(beat.to_bytes(4 * words, "little") for beat in received.data)
     outputs = program.unpack_results(np.frombuffer(raw, dtype="<u4").reshape(-1, words))
-    wrong = [tuple(index) for index in np.argwhere(outputs != expected.outputs)]
+    wrong = [tuple(place) for place in np.argwhere(outputs != expected.outputs).tolist()]
     assert not wrong, (
-        f"{program.name}: output {wrong[0]} expected {expected.outputs[wrong[0]]}, "
+        f"{program.name}: output (row, column) {wrong[0]} expected {expected.outputs[wrong[0]]}, "
         f"got {outputs[wrong[0]]}"
     )
     ends = [0] * (len(received.last) - 1) + [1]
