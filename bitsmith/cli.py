@@ -46,7 +46,8 @@ def _parent_job() -> argparse.ArgumentParser:
         "model",
         nargs="?",
         help="model name, folder with config.json and safetensors, folder of a quantized model, "
-        f"or workload preset ({', '.join(preset_names('workloads'))}); default: the shipped model",
+        "a config.json alone (shapes only), or workload preset "
+        f"({', '.join(preset_names('workloads'))}); default: the shipped model",
     )
     numbers = parent.add_argument_group("quantization")
     numbers.add_argument(
@@ -68,8 +69,7 @@ def _parent_job() -> argparse.ArgumentParser:
         "--accelerator",
         dest="accelerator",
         metavar="PRESET",
-        help=f"preset or YAML file: {', '.join(preset_names('accelerators'))} "
-        "(default tiny_4x4x4)",
+        help=f"preset or YAML file: {', '.join(preset_names('accelerators'))} (default tiny_4x4x4)",
     )
     machine.add_argument("--inner-bits", type=int, metavar="P", help="inner accumulator width P_I")
     machine.add_argument("--outer-bits", type=int, metavar="P", help="outer accumulator width P_O")

@@ -10,7 +10,7 @@ from configs.timing import CAUSES
 from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
-from sw.accumulators import overflowing_channels
+from sw.accumulators import Stage, overflowing_channels, witness
 from sw.models import bits_per_byte, quantized_linear
 from sw.quantize import quantization_error
 
@@ -115,7 +115,9 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
     ----
     Those of :meth:`sw.accumulators.BoundReport.to_dict`, and machine_inner_bits,
     machine_outer_bits (what the machine has), overflows[]: layer, channel, stage, needed_bits, low,
-    high (channels that some input can overflow at the machine's widths).
+    high (channels that some input can overflow at the machine's widths); layers[].witnesses[]:
+    stage, channel, bits, value, group, chunk, slot, inputs (activations that reach ``value`` in the
+    worst channel, so that one bit less than ``bits`` fails).
     """
     if not job.has_weights:
         return {"skipped": "the workload has no weights; widths are the worst case of the format"}
@@ -126,12 +128,37 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
         for name, bounds in job.bounds.layers.items()
         for found in overflowing_channels(bounds, machine.inner_bits, machine.outer_bits, *modes)
     ]
+    report = job.bounds.to_dict()
+    for layer in report["layers"]:
+        layer["witnesses"] = [
+            _witness(job, layer["name"], "inner", layer["worst_channel"]),
+            _witness(job, layer["name"], "outer", layer["outer_worst_channel"]),
+        ]
     return {
-        **job.bounds.to_dict(),
+        **report,
         "machine_inner_bits": machine.inner_bits,
         "machine_outer_bits": machine.outer_bits,
         "overflows": overflows,
     }
+
+
+def _witness(job: Job, layer: str, stage: Stage, channel: int) -> dict[str, Any]:
+    """Activations that need all bits of a channel's accumulator."""
+    matrix, array = job.quantized.layers[layer].with_uint8_scales(), job.config.accelerator
+    assert matrix.scale_codes is not None
+    mode = job.bounds.inner_mode if stage == "inner" else job.bounds.outer_mode
+    found = witness(
+        matrix.levels[channel],
+        terms=job.machine.terms,
+        group_size=matrix.group_size,
+        lanes=array.lanes,
+        input_range=array.activation_range,
+        scale_row=matrix.scale_codes[channel],
+        stage=stage,
+        mode=mode,
+    )
+    place = {name: getattr(found, name) for name in ("bits", "value", "group", "chunk", "slot")}
+    return {"stage": stage, "channel": channel, **place, "inputs": found.inputs.tolist()}
 
 
 def simulate_step(job: Job, folder: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class WorkloadConfig:
     prefill_tokens: int = 256
     decode_tokens: int = 16
     #: held-out bytes for bits per byte (byte-level models)
-    evaluation_bytes: int = 16384
+    evaluation_bytes: int = 20480
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.architecture is None):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.load import preset_names
-from configs.schema import QuantizationConfig, RunConfig, load_axis, load_run
+from configs.schema import QuantizationConfig, RunConfig, WorkloadConfig, load_axis, load_run
 from sw.formats import get_family
 from sw.quantize import QuantizedModel
 
@@ -92,6 +93,8 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
     if name is not None and (Path(name) / "manifest.json").is_file():
         stored = QuantizedModel.load(name)
         workload = dataclasses.replace(workload, model=stored.name)
+    elif name is not None and name.endswith(".json"):
+        workload = WorkloadConfig(architecture=_read_json(Path(name)), evaluation_bytes=0)
     elif name is not None and (name in preset_names("workloads") or name.endswith(".yaml")):
         workload = load_axis("workload", name)
     elif name is not None:
@@ -104,6 +107,17 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
         ),
         stored,
     )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A Hugging Face ``config.json``: shapes without weights."""
+    try:
+        described = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read '{path}' as JSON: {error}") from None
+    if not isinstance(described, dict):
+        raise InputError(f"'{path}' holds {type(described).__name__}, expected a JSON object")
+    return described
 
 
 def _describe(model: QuantizedModel) -> Any:

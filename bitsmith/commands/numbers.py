@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
-from sw.accumulators import single_stage_bounds
+from sw.accumulators import single_stage_bounds, witness
 from sw.formats import NumberFormat, families, family_terms, get_family
 from sw.models import known_models
 from sw.quantize import quantization_error, quantize_matrix
@@ -152,6 +152,7 @@ def _bounds_of_matrix(options: Options) -> int:
         "bits": int(bits.max()),
         "worst_channel": int(bits.argmax()),
         "overflowing_channels": overflows,
+        "witness": _witness_of_row(weights[int(bits.argmax())], options.input_range, mode),
         "channels": channels,
     }
     worst = channels[result["worst_channel"]]
@@ -164,6 +165,21 @@ def _bounds_of_matrix(options: Options) -> int:
         lines.append(f"NOT SAFE at {limit} bits: {len(overflows)} channels can overflow: {named}")
     emit(options, result, "\n".join(lines))
     return 1 if overflows else 0
+
+
+def _witness_of_row(row: NDArray[Any], input_range: list[int], mode: Any) -> list[int]:
+    """Inputs that need all bits of a bit-parallel dot product."""
+    found = witness(
+        row,
+        terms=None,
+        group_size=len(row),
+        lanes=1,
+        input_range=(input_range[0], input_range[1]),
+        scale_row=None,
+        stage="inner",
+        mode=mode,
+    )
+    return [int(value) for value in found.inputs]
 
 
 def formats(options: Options, progress: Progress) -> int:

@@ -1,6 +1,6 @@
 """One channel, one input vector, step by step in Python integers.
 
-Slow and plain on purpose: it reads terms one by one and shares no code with the bounds, so it can
+Slow and plain on purpose: it reads terms one by one and takes no sum from the bounds, so it can
 judge them.
 """
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bitsmith.cli import main
+from configs.schema import load_axis
 
 
 def run_json(capsys, *arguments: str) -> tuple[int, dict]:
@@ -55,6 +56,8 @@ def test_bounds_of_integers(capsys, integers: Path) -> None:
     assert code == 0
     assert [c["bits"] for c in result["channels"]] == [16, 17, 18, 1]
     assert result["channels"][0] == {"bits": 16, "low": -24480, "high": 24480}
+    # the worst channel is all -8; its witness reaches the low end
+    assert result["witness"] == [255] * 64
     code, result = run_json(capsys, *arguments, "--inner-bits", "17")
     assert (code, result["overflowing_channels"]) == (1, [2])
 
@@ -65,6 +68,10 @@ def test_bounds_of_the_shipped_model(capsys) -> None:
     first = result["overflows"][0]
     assert first["needed_bits"] > 12
     assert {found["stage"] for found in result["overflows"]} == {"inner", "outer"}
+    inner, outer = result["layers"][0]["witnesses"]
+    assert (inner["stage"], outer["stage"]) == ("inner", "outer")
+    assert inner["bits"] == result["layers"][0]["inner_bits"]
+    assert len(inner["inputs"]) == 160 and set(inner["inputs"]) <= {-128, 0, 127}
     widths = [str(result["inner_bits"]), "--outer-bits", str(result["outer_bits"])]
     code, result = run_json(capsys, "bounds", "--inner-bits", *widths)
     assert (code, result["overflows"]) == (0, [])
@@ -90,6 +97,15 @@ def test_simulate_shape_only_model(capsys) -> None:
     assert len(result["layers"]) == 32 * 7 + 1
     assert result["total_cycles"] == result["prefill_cycles"] + 2 * result["decode_step_cycles"]
     assert "softmax" in result["host_work"]
+
+
+def test_simulate_config_json(capsys, tmp_path: Path) -> None:
+    config = load_axis("workload", "llama2_7b").architecture
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    code, result = run_json(capsys, "simulate", str(path), "--decode", "0")
+    assert code == 0
+    assert len(result["layers"]) == 2 * 7 + 1
 
 
 def test_simulate_gemm(capsys) -> None:
@@ -179,6 +195,9 @@ BAD = [
     (["simulate", "--gemm", "4", "0", "8"], "GEMM n is 0, it must be at least 1"),
     (["simulate", "--prefill", "0", "--decode", "0"], "nothing to run"),
     (["run", "{tmp}/none.yaml"], "cannot read"),
+    (["simulate", "{tmp}/none.json"], "as JSON"),
+    (["simulate", "{tmp}/list.json"], "expected a JSON object"),
+    (["simulate", "{tmp}/empty.json"], "field 'model_type' is missing"),
     (["run", "{tmp}/typo.yaml"], "key 'workload' is missing"),
     (["report", "{tmp}"], "is not a finished run folder"),
     (["cost", "--technology", "generic_28"], "did you mean 'generic_28nm'"),
@@ -196,6 +215,8 @@ def test_bad_input(capsys, tmp_path: Path, arguments: list[str], sentence: str) 
     (tmp_path / "type.yaml").write_text(good.replace("rows: 4", "rows: four"))
     (tmp_path / "range.yaml").write_text(good.replace("lanes: 4", "lanes: 0"))
     (tmp_path / "broken.yaml").write_text("rows: [4\ncols")
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "empty.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
     code = main([argument.format(tmp=tmp_path) for argument in arguments])
     captured = capsys.readouterr()

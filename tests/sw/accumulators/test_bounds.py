@@ -151,6 +151,22 @@ def test_ranges_are_exact_at_any_size(exponent):
     assert layer.inner.final_low.tolist() == [-255 * weight - 255, 0]
 
 
+@pytest.mark.parametrize("exponent", [31, 32, 63, 64])
+def test_sums_of_many_are_exact(exponent):
+    """No single product reaches the exponent: the weights of a group do, the groups do, 8 does."""
+    inputs = (0, 1 << exponent - 6)
+    schedule = {"terms": INT4, "lanes": 4, "input_range": inputs}
+    row = [[1] * 64]
+    assert single_stage_bounds(row, inputs).inner.final_high == 1 << exponent
+    layer = layer_bounds(row, group_size=1, scale_codes=[[1] * 64], **schedule)
+    assert layer.outer.final_high == 1 << exponent
+    layer = layer_bounds([[7] * 8], group_size=8, scale_codes=None, **schedule)
+    assert layer.inner.step_high == (4 * 7 + 4 * 8) << exponent - 6
+    schedule["input_range"] = (0, 1 << exponent - 3)
+    layer = layer_bounds([[7]], group_size=8, scale_codes=None, **schedule)
+    assert layer.inner.step_high == 1 << exponent
+
+
 @pytest.mark.parametrize("exponent", [31, 63])
 def test_input_ends_beyond_the_sums_are_exact(exponent):
     """Zero weights keep every sum at 0 however large the inputs."""
@@ -223,6 +239,7 @@ def test_worst_channel_and_overflowing_channels():
         ({"levels": [1, 2, 3]}, r"levels must be non-empty with 2 axes, not of shape \(3,\)"),
         ({"levels": [[1, 2], [3]]}, "levels must be a full array, its rows differ in length"),
         ({"levels": [[1.0, 2.0, 3.0]]}, "levels must hold integers only, not 1.0"),
+        ({"levels": [[True, False, True]]}, "levels must hold integers only, not True"),
         ({"levels": [[1, 2, None]]}, "levels must hold integers only, not None"),
         ({"levels": [[1, 2, 8]]}, "level 8 has no terms in this table"),
         ({"levels": [[-9, 2, 3]]}, "level -9 has no terms in this table"),

@@ -11,22 +11,31 @@ from sw.formats import family_terms, get_family
 
 @pytest.fixture
 def report():
-    """A term-serial layer with scales (15 bits for 'flag', 14 to wrap) and a plain one."""
+    """Scaled term-serial layer (15 bits for 'flag', 14 to wrap), a narrow one and a plain one."""
     serial = layer_bounds(
-        [[0] * 9, [7] * 9],
+        [[0] * 9, [7] * 9, [7] + [0] * 8],
         terms=family_terms(get_family("int4")),
         group_size=9,
         lanes=3,
         input_range=(-128, 127),
-        scale_codes=[[255], [3]],
+        scale_codes=[[255], [3], [255]],
+    )
+    narrow = layer_bounds(
+        [[5, -5]], terms=None, group_size=1, lanes=1, input_range=(10, 20), scale_codes=[[1, 1]]
     )
     plain = single_stage_bounds([[5, -5], [1, 1]], (10, 20))
-    return BoundReport(layers={"up": serial, "down": plain}, inner_mode="flag", outer_mode="wrap")
+    return BoundReport(
+        layers={"up": serial, "gate": narrow, "down": plain}, inner_mode="flag", outer_mode="wrap"
+    )
 
 
 def test_minimal_widths_cover_every_layer(report):
-    assert report.minimal_widths() == (15, 16)
-    assert report.minimal_widths("wrap", "wrap") == (14, 16)
+    assert report.minimal_widths() == (15, 19)
+    assert report.minimal_widths("wrap", "wrap") == (14, 19)
+    narrow = {"gate": report.layers["gate"]}
+    alone = BoundReport(layers=narrow, inner_mode="wrap", outer_mode="wrap")
+    assert alone.minimal_widths() == (8, 7)
+    assert alone.minimal_widths(outer_mode="flag") == (8, 8)
     only_plain = {"down": report.layers["down"]}
     alone = BoundReport(layers=only_plain, inner_mode="wrap", outer_mode="wrap")
     assert alone.minimal_widths() == (7, None)
@@ -37,14 +46,14 @@ def test_report_is_json_with_the_documented_keys(report):
     values = report.to_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert (values["inner_mode"], values["outer_mode"]) == ("flag", "wrap")
-    assert (values["inner_bits"], values["outer_bits"]) == (15, 16)
-    up, down = values["layers"]
+    assert (values["inner_bits"], values["outer_bits"]) == (15, 19)
+    up, gate, down = values["layers"]
     assert {key: up[key] for key in up if key != "channels"} == {
         "name": "up",
         "inner_bits": 15,
-        "outer_bits": 16,
+        "outer_bits": 19,
         "worst_channel": 1,
-        "outer_worst_channel": 1,
+        "outer_worst_channel": 2,
         "input_low": -128,
         "input_high": 127,
         "group_size": 9,
@@ -67,7 +76,8 @@ def test_report_is_json_with_the_documented_keys(report):
     assert down["outer_bits"] is down["outer_worst_channel"] is None
     assert down["channels"][0]["inner_low"] == -50 and down["channels"][0]["inner_high"] == 100
     assert down["channels"][1]["outer_low"] is None and down["channels"][1]["l1"] == 2
-    assert len(up["channels"]) == len(down["channels"]) == 2
+    assert (gate["inner_bits"], gate["outer_bits"]) == (8, 7)
+    assert len(up["channels"]) == 3 and len(down["channels"]) == 2
 
 
 def test_integers_beyond_int64_stay_integers():

@@ -11,6 +11,7 @@ from sw.accumulators import (
     l1_bound_bits,
     layer_bounds,
     single_stage_bounds,
+    witness,
 )
 from sw.formats import Term, TermTable, family_terms, get_family
 
@@ -98,16 +99,18 @@ def twos_complement(bits):
     [(4, 1, 4, 5, 8, 105), (4, 64, 8, 15, 18, 114240), (8, 64, 8, 15, 22, 2072640)],
 )
 def test_weight_serial_twos_complement(weight_bits, length, input_bits, wrap, saturate, highest):
-    layer = layer_bounds(
-        [[-1] * length],
-        terms=twos_complement(weight_bits),
-        group_size=length,
-        lanes=length,
-        input_range=(0, (1 << input_bits) - 1),
-        scale_codes=None,
-    )
+    schedule = {
+        "terms": twos_complement(weight_bits),
+        "group_size": length,
+        "lanes": length,
+        "input_range": (0, (1 << input_bits) - 1),
+    }
+    layer = layer_bounds([[-1] * length], scale_codes=None, **schedule)
     assert layer.inner_bits("wrap") == wrap and layer.inner_bits("saturate") == saturate
     assert layer.inner.step_high == highest and layer.inner.final_high == 0
+    found = witness([-1] * length, scale_row=None, stage="inner", mode="flag", **schedule)
+    assert (found.value, found.slot) == (highest, weight_bits - 2)
+    assert (found.inputs == (1 << input_bits) - 1).all()
 
 
 @pytest.mark.parametrize(
