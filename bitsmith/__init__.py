@@ -26,7 +26,7 @@ from sim import CycleReport, Gaps, simulate_gemm, simulate_model
 from sw.accumulators import layer_bounds, single_stage_bounds, witness
 from sw.compile import GemmProgram, GemmShape, Machine
 from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
-from sw.golden import golden_gemm
+from sw.golden import golden_gemm, rescale
 from sw.models import load_model
 from sw.quantize import (
     QuantizedMatrix,
@@ -78,6 +78,7 @@ __all__ = [
     "quantize_matrix",
     "quantize_model",
     "random_cases",
+    "rescale",
     "run",
     "simulate_gemm",
     "simulate_model",

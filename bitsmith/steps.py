@@ -73,14 +73,14 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
     (paired difference to float16).
     """
     wanted = job.config.workload.evaluation_bytes
-    if not (job.has_weights and wanted and job.model.heldout):
+    if not (job.has_weights and wanted and job.model.heldout and len(job.model.heldout) > 1):
         return {"skipped": "there is no held-out text to evaluate on"}
     if job.architecture.vocab_size != 256:
         return {"skipped": f"the model reads {job.architecture.vocab_size} tokens, not bytes"}
     text = job.model.heldout
     # windows from the whole text, so that a short evaluation sees every source
     context = job.architecture.max_position_embeddings
-    starts = np.arange(0, len(text) - context, context)
+    starts = np.arange(0, max(1, len(text) - context + 1), context)
     count = min(len(starts), -(-wanted // context))
     chosen = starts[np.linspace(0, len(starts) - 1, count).astype(int)]
     sample = b"".join(text[s : s + context] for s in chosen)

@@ -15,12 +15,29 @@ from .errors import InputError, unknown_name
 T = TypeVar("T")
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe loading that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
+                line = key_node.start_mark.line + 1
+                raise InputError(f"key '{key_node.value}' is given twice, near line {line}")
+            seen.add(key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """Parse one YAML file; a missing or malformed file is one clear sentence."""
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        return yaml.load(path.read_text(), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"cannot read '{path}': {error}") from None
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise InputError(f"'{path}' is not valid YAML near line {line}") from None
@@ -95,7 +112,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert_union(typing.get_args(hint), value, where)
     if origin is typing.Literal:
         options = typing.get_args(hint)
-        if value not in options:
+        if not any(value == option and type(value) is type(option) for option in options):
             raise InputError(f"{where}: {unknown_name('value', value, map(str, options))}")
         return value
     if origin is tuple:
@@ -103,8 +120,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where}: expected a list, got {value!r}")
         item = typing.get_args(hint)[0]
         return tuple(_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value))
-    if hint is Any or origin is dict:
+    if hint is Any:
         return value
+    if origin is dict:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise InputError(f"{where}: expected a mapping with text keys, got {value!r}")
+        item = typing.get_args(hint)[1]
+        return {key: _convert(item, v, f"{where}: {key}") for key, v in value.items()}
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -132,12 +132,6 @@ class TechnologyConfig:
     description: str
     figures: dict[str, Figure]
 
-    def __post_init__(self) -> None:
-        for key, figure in self.figures.items():
-            if not isinstance(figure, Figure):
-                built = build(Figure, figure, f"figures: {key}")
-                object.__setattr__(self, "figures", {**self.figures, key: built})
-
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyConfig:

@@ -52,9 +52,10 @@ class NumberFormat:
 
     @property
     def padding_code(self) -> int:
-        """Code that pads ragged groups: level 0 where the format has one, else its first code.
+        """Code that pads ragged chunks and missing columns: level 0, or the first code used.
 
-        Padded positions always meet activation 0, so either adds nothing.
+        Padded chunk positions meet activation 0, so either adds nothing. Missing columns meet real
+        activations: without a level 0 their (discarded) sums may set a column's sticky bit.
         """
         if 0 in self.levels:
             return self.levels.index(0)

@@ -1,5 +1,6 @@
 """The golden model."""
 
 from .gemm import GoldenResult, golden_gemm
+from .rescale import rescale
 
-__all__ = ["GoldenResult", "golden_gemm"]
+__all__ = ["GoldenResult", "golden_gemm", "rescale"]

@@ -1,0 +1,182 @@
+"""The documentation against the code: links, headings, ports, constants, tables, examples."""
+
+import json
+import re
+import runpy
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from amaranth.lib import wiring
+
+from bitsmith.cli import main
+from configs import timing
+from hw.array import ActivationLoader, PEArray, ResultDrain, Sequencer, WeightLoader
+from hw.dequant import SerialDequantizer
+from hw.pe import Accumulator, SerialPE
+from hw.terms import TermDecoder
+from hw.top import Accelerator
+from sim.model import JOB_GAP_CYCLES
+from sw.compile import Machine
+
+from ..agreement.machines import machine
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+BLOCKS = sorted((DOCS / "blocks").glob("*.md"))
+HEADINGS = ["Purpose", "Interface", "Timing", "Numerics", "Assumptions", "Verification", "Area"]
+
+
+def without_code(text: str) -> str:
+    """Markdown without fenced blocks and code spans, where brackets are no links."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    plain = (re.sub(r"[^\w\- ]", "", h.lower()) for h in re.findall(r"^#+ (.+)$", prose, re.M))
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+def section(page: Path, heading: str) -> str:
+    """Text below a second-level heading."""
+    return page.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def constants() -> list[tuple[str, int]]:
+    """The table of constants in docs/timing.md."""
+    rows = re.findall(
+        r"^\| `([\w()]+)` \| (\d+) \|", section(DOCS / "timing.md", "Constants"), re.M
+    )
+    return [(name, int(value)) for name, value in rows]
+
+
+def examples() -> list[tuple[str, str]]:
+    """Commands in docs/timing.md and the output shown below each."""
+    text = (DOCS / "timing.md").read_text()
+    return re.findall(r"^```console\n\$ bitsmith (.+)\n((?:.*\n)+?)```", text, re.M)
+
+
+def components(built: Machine) -> dict[str, list[wiring.Component]]:
+    """The components that each block page describes, with every optional port."""
+    array, terms, bits = built.accelerator, built.terms, built.inner_bits
+    pe = {"terms": terms, "lanes": array.lanes, "activation_bits": array.activation_bits}
+    beat = {"chunk_bits": 8, "beat_bits": 8, "depth": 4}
+    scales = {"scale_bits": array.scale_bits}
+    return {
+        "accelerator": [Accelerator(machine=built)],
+        "accumulator": [Accumulator(bits=4, addend_bits=4, mode="flag")],
+        "loaders": [WeightLoader(header_bits=8, **beat), ActivationLoader(**beat)],
+        "pe_array": [PEArray(machine=built)],
+        "result_drain": [ResultDrain(rows=2, cols=2, bits=8, result_bits=8)],
+        "sequencer": [Sequencer(slots=terms.slots, **scales)],
+        "serial_dequantizer": [SerialDequantizer(group_bits=4, bits=8, mode="flag", **scales)],
+        "serial_pe": [SerialPE(bits=bits, mode="flag", **pe)],
+        "term_decoder": [TermDecoder(family=built.family, terms=terms)],
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if re.match(r"\w+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), f"{target} does not exist"
+        assert linked.is_relative_to(ROOT), f"{target} is outside the project"
+        if anchor:
+            assert anchor in anchors(linked), f"{target}: no such heading"
+
+
+def test_every_block_has_a_page() -> None:
+    assert [page.stem for page in BLOCKS] == sorted(components(machine(2, 2, 2, "bitmod_fp4")))
+
+
+@pytest.mark.parametrize("page", BLOCKS, ids=lambda p: p.stem)
+def test_block_pages_have_the_fixed_headings(page: Path) -> None:
+    assert re.findall(r"^## (.+)$", page.read_text(), re.M) == HEADINGS
+    assert all(section(page, heading).strip() for heading in HEADINGS)
+    for test in re.findall(r"`(tests/[\w/.]+)`", page.read_text()):
+        assert (ROOT / test).exists(), f"{test} does not exist"
+
+
+def test_block_pages_list_exactly_the_ports() -> None:
+    # one exponent bit gives several base shifts, a family several format ids
+    optional = machine(2, 2, 2, "bitmod_fp4", lane_exponent_bits=1)
+    for page, described in components(optional).items():
+        table = re.findall(
+            r"^\| (`.+?) \|", section(DOCS / "blocks" / f"{page}.md", "Interface"), re.M
+        )
+        listed: set[str] = set()
+        for cell in table:
+            first, *rest = re.findall(r"`(\w+)`", cell)
+            # `name_tdata`, `_tvalid` stand for name_tdata and name_tvalid
+            listed |= {first} | {first.rsplit("_", 1)[0] + r if r[0] == "_" else r for r in rest}
+        ports = {port for component in described for port in component.signature.members}
+        assert listed == ports, page
+
+
+def test_timing_states_the_constants() -> None:
+    stated = dict(constants())
+    for name, value in stated.items():
+        call = re.fullmatch(r"(\w+)\((\d+)\)", name)
+        real = getattr(timing, call[1])(int(call[2])) if call else getattr(timing, name)
+        assert real == value, name
+    named = {name.split("(")[0] for name in stated}
+    latencies = {n for n in vars(timing) if re.search("_CYCLES$|_cycles$|_GROUPS$", n)}
+    assert named == latencies
+    text = (DOCS / "timing.md").read_text()
+    assert f"`JOB_GAP_CYCLES` = {JOB_GAP_CYCLES} cycle" in text
+    causes = re.findall(r"^\| \d \| `(\w+)` \|", text, re.M)
+    assert (*causes, "compute") == timing.CAUSES
+
+
+def test_there_are_worked_examples() -> None:
+    assert len(examples()) >= 3
+
+
+@pytest.mark.parametrize(("command", "shown"), examples(), ids=[e[0] for e in examples()])
+def test_worked_examples_are_real(command: str, shown: str, capsys) -> None:
+    assert main(shlex.split(command)) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(shown)
+
+
+def test_format_tables_are_fresh(monkeypatch) -> None:
+    script = str(DOCS / "make_formats.py")
+    monkeypatch.setattr(sys, "argv", [script, "--check"])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(script, run_name="__main__")
+    assert done.value.code == 0, "run 'python docs/make_formats.py'"
+
+
+def test_stale_format_tables_are_found(monkeypatch, capsys, tmp_path: Path) -> None:
+    stale = (DOCS / "formats.md").read_text().replace("| 2 | 0, 0 |", "| 3 | 0, 0 |", 1)
+    (tmp_path / "formats.md").write_text(stale)
+    (tmp_path / "make_formats.py").write_text((DOCS / "make_formats.py").read_text())
+    made = runpy.run_path(str(tmp_path / "make_formats.py"))
+    monkeypatch.setattr(sys, "argv", ["make_formats.py", "--check"])
+    assert made["main"]() == 1
+    assert "stale" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["make_formats.py"])
+    assert made["main"]() == 0
+    assert (tmp_path / "formats.md").read_text() == (DOCS / "formats.md").read_text()
+
+
+def test_layout_names_what_exists() -> None:
+    floors = "configs|sw|hw|sim|costmodel|bitsmith|tests|benchmarks|docs"
+    named = re.findall(rf"`((?:{floors})/[\w./]*)`", (DOCS / "layout.md").read_text())
+    assert len(named) > 50
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_dependency_has_its_sentence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    rows = re.findall(r"^\| `(.+?)` \| (.+?) \|$", (DOCS / "dependencies.md").read_text(), re.M)
+    assert [name for name, _ in rows] == [requirement.split(";")[0] for requirement in wanted]
+    assert all(reason.endswith(".") for _, reason in rows)
