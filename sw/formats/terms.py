@@ -80,48 +80,81 @@ class TermTable:
         return np.moveaxis(sums[index], -1, 0)
 
 
-@dataclass(frozen=True)
-class _Digits:
-    """All choices of one term per slot: (choices, slots) fields and their lexicographic order."""
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """Every choice of terms for some consecutive slots, in lexicographic order.
+
+    Attributes
+    ----------
+    fields : (choices, slots, 3) present, negative, exponent.
+    sums : (choices,) sum of the shifted terms.
+    low, high : (choices,) least and greatest partial sum, 0 included.
+    present : (choices,) non-zero terms.
+    order : (choices,) indices that sort ``sums``.
+    """
 
     fields: NDArray[np.int64]
-    values: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    present: NDArray[np.int64]
+    order: NDArray[np.int64]
 
 
 @cache
-def _digits(slots: int, lane_exponent_bits: int) -> _Digits:
+def _choices(shifts: tuple[int, ...], lane_exponent_bits: int) -> _Choices:
     single = [(0, 0, 0)] + [(1, n, e) for n in (0, 1) for e in range(1 << lane_exponent_bits)]
-    fields = np.array(list(itertools.product(single, repeat=slots)), dtype=np.int64)
-    values = fields[..., 0] * (1 - 2 * fields[..., 1]) << fields[..., 2]
-    return _Digits(fields=fields, values=values)
+    chosen = list(itertools.product(single, repeat=len(shifts)))
+    fields = np.array(chosen, dtype=np.int64).reshape(len(chosen), len(shifts), 3)
+    magnitudes = fields[..., 0] << fields[..., 2] + np.array(shifts, dtype=np.int64)
+    prefixes = np.cumsum(np.where(fields[..., 1], -magnitudes, magnitudes), axis=1)
+    padded = np.pad(prefixes, ((0, 0), (1, 0)))
+    return _Choices(
+        fields=fields,
+        sums=padded[:, -1],
+        low=padded.min(axis=1),
+        high=padded.max(axis=1),
+        present=fields[..., 0].sum(axis=1),
+        order=np.argsort(padded[:, -1], kind="stable"),
+    )
 
 
 def _reaches(shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bits: int) -> bool:
-    reach = {0}
-    for shift in shifts:
-        steps = [s << e + shift for s in (1, -1) for e in range(1 << lane_exponent_bits)]
-        reach |= {r + step for r in reach for step in steps}
-    return reach.issuperset(levels)
+    """Whether every level is a sum of one choice for the first half and one for the second."""
+    half = len(shifts) // 2
+    first, second = (_choices(part, lane_exponent_bits) for part in (shifts[:half], shifts[half:]))
+    sums = np.unique(second.sums)
+    for level in levels:
+        wanted = level - first.sums
+        index = np.minimum(np.searchsorted(sums, wanted), len(sums) - 1)
+        if not (sums[index] == wanted).any():
+            return False
+    return True
 
 
 def _choose_terms(
     shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bits: int
 ) -> TermTable:
-    """Best terms of every level under one schedule."""
-    digits = _digits(len(shifts), lane_exponent_bits)
-    prefixes = np.cumsum(digits.values << np.array(shifts), axis=1)
-    present = digits.fields[:, :, 0].sum(axis=1)
+    """Best terms of every level under one schedule, both halves of the slots joined on their sum."""
+    half = len(shifts) // 2
+    first, second = (_choices(part, lane_exponent_bits) for part in (shifts[:half], shifts[half:]))
+    ordered = second.sums[second.order]
     terms, worst = {}, 0
     for level in levels:
-        rows = np.flatnonzero(prefixes[:, -1] == level)
-        low, high = min(0, level), max(0, level)
-        out = np.maximum(low - prefixes[rows], prefixes[rows] - high).clip(min=0).max(axis=1)
-        # rows are already in lexicographic order, and lexsort is stable
-        best = np.lexsort((present[rows], out))[0]
-        worst = max(worst, int(out[best]))
+        begin = np.searchsorted(ordered, level - first.sums, side="left")
+        count = np.searchsorted(ordered, level - first.sums, side="right") - begin
+        a = np.repeat(np.arange(len(count)), count)
+        b = second.order[
+            np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - begin, count)
+        ]
+        least = np.minimum(first.low[a], first.sums[a] + second.low[b])
+        most = np.maximum(first.high[a], first.sums[a] + second.high[b])
+        escape = np.maximum(min(0, level) - least, most - max(0, level))
+        best = np.lexsort((b, a, first.present[a] + second.present[b], escape))[0]
+        worst = max(worst, int(escape[best]))
+        fields = np.concatenate([first.fields[a[best]], second.fields[b[best]]])
         terms[level] = tuple(
-            Term(present=bool(p), negative=bool(n), exponent=int(e))
-            for p, n, e in digits.fields[rows[best]]
+            Term(present=bool(p), negative=bool(n), exponent=int(e)) for p, n, e in fields
         )
     return TermTable(
         lane_exponent_bits=lane_exponent_bits,
