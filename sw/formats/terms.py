@@ -135,7 +135,7 @@ def _reaches(shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bit
 def _choose_terms(
     shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bits: int
 ) -> TermTable:
-    """Best terms of every level under one schedule, both halves of the slots joined on their sum."""
+    """Best terms of every level under one schedule; halves of the slots are joined on their sum."""
     half = len(shifts) // 2
     first, second = (_choices(part, lane_exponent_bits) for part in (shifts[:half], shifts[half:]))
     ordered = second.sums[second.order]
