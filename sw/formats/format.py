@@ -1,7 +1,9 @@
 """A number format: the one definition that every other part of bitsmith reads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +24,10 @@ class NumberFormat:
     bits : code width in bits.
     levels : ``2**bits`` integers by code; ``None`` marks a code that no encoder emits.
     unit : value of level 1.
+    specials : code -> nan, inf or -inf; such codes have no level.
+    ties : how :meth:`cast` rounds halfway cases: to the even code, to the lower level, or away
+        from zero.
+    provisional : the source was recalled, not read; docs/formats.md keeps the mark.
     source : where the table is published.
     """
 
@@ -29,6 +35,9 @@ class NumberFormat:
     bits: int
     levels: tuple[int | None, ...]
     unit: Fraction = Fraction(1)
+    specials: Mapping[int, float] = field(default_factory=dict)
+    ties: Literal["even", "lower", "away"] = "lower"
+    provisional: bool = False
     source: str
 
     def __post_init__(self) -> None:
@@ -39,6 +48,12 @@ class NumberFormat:
             )
         if all(level is None for level in self.levels):
             raise InputError(f"format '{self.name}' has no level at all")
+        for code in self.specials:
+            if self.levels[code] is not None:
+                raise InputError(f"format '{self.name}': code {code} is special and has a level")
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.levels))
 
     @property
     def grid(self) -> NDArray[np.int64]:
@@ -48,7 +63,47 @@ class NumberFormat:
     @property
     def max_magnitude(self) -> int:
         """Largest absolute level."""
-        return int(np.abs(self.grid).max())
+        return max(abs(level) for level in self.levels if level is not None)
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """Real value of every code: level times unit, nan or inf for specials, None if unused."""
+        return tuple(
+            self.specials.get(code) if level is None else float(level * self.unit)
+            for code, level in enumerate(self.levels)
+        )
+
+    def cast(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Codes of the nearest values (any shape), saturating: inf becomes the largest level.
+
+        Halfway cases follow :attr:`ties`; of two codes for one level the lower wins, so a result
+        of zero is +0. NaN needs a code for it.
+
+        Raises
+        ------
+        InputError : a NaN in a format that has none.
+        """
+        wanted = np.asarray(values, dtype=np.float64)
+        grid = self.grid
+        code_of = np.array([self.levels.index(int(level)) for level in grid])
+        scaled = np.nan_to_num(wanted, nan=0.0, posinf=np.inf, neginf=-np.inf) / float(self.unit)
+        upper = np.searchsorted(grid, scaled).clip(1, max(1, len(grid) - 1))
+        upper = np.minimum(upper, len(grid) - 1)
+        lower = np.maximum(upper - 1, 0)
+        clipped = scaled.clip(grid[0], grid[-1])
+        below, above = clipped - grid[lower], grid[upper] - clipped
+        prefer_upper = {
+            "even": code_of[upper] % 2 == 0,
+            "lower": np.zeros(upper.shape, dtype=bool),
+            "away": clipped > 0,
+        }[self.ties]
+        codes = code_of[np.where((above < below) | ((above == below) & prefer_upper), upper, lower)]
+        if np.isnan(wanted).any():
+            nan_codes = [code for code, value in self.specials.items() if np.isnan(value)]
+            if not nan_codes:
+                raise InputError(f"format '{self.name}' has no code for NaN")
+            codes = np.where(np.isnan(wanted), nan_codes[0], codes)
+        return codes
 
     @property
     def padding_code(self) -> int:
@@ -73,11 +128,12 @@ class NumberFormat:
             raise InputError(f"code {bad} has no level in '{self.name}'")
         return np.array([level or 0 for level in self.levels], dtype=np.int64)[codes]
 
-    def encode(self, levels: ArrayLike) -> NDArray[np.uint8]:
+    def encode(self, levels: ArrayLike) -> NDArray[np.unsignedinteger]:
         """Codes of exact ``levels`` (any shape); the lowest code wins where two share a level."""
         levels = np.asarray(levels, dtype=np.int64)
         grid = self.grid
-        code_of = np.array([self.levels.index(int(level)) for level in grid], dtype=np.uint8)
+        code_of = np.array([self.levels.index(int(level)) for level in grid])
+        code_of = code_of.astype(np.uint8 if self.bits <= 8 else np.uint16)
         index = np.minimum(np.searchsorted(grid, levels), len(grid) - 1)
         if not np.array_equal(grid[index], levels):
             bad = levels[grid[index] != levels].flat[0]
