@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -29,8 +29,15 @@ exit codes: 0 done; 1 a check failed (an accumulator can overflow, RTL and golde
 """
 
 
-def _parent_json() -> argparse.ArgumentParser:
-    parent = argparse.ArgumentParser(add_help=False)
+class _Parser(argparse.ArgumentParser):
+    """Usage errors in one sentence, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bitsmith: {message} (see '{self.prog} --help')\n")
+
+
+def _parent_json() -> _Parser:
+    parent = _Parser(add_help=False)
     parent.add_argument(
         "--json",
         action="store_true",
@@ -39,9 +46,9 @@ def _parent_json() -> argparse.ArgumentParser:
     return parent
 
 
-def _parent_job() -> argparse.ArgumentParser:
+def _parent_job() -> _Parser:
     """Options that say which job: model, quantization, accelerator."""
-    parent = argparse.ArgumentParser(add_help=False)
+    parent = _Parser(add_help=False)
     parent.add_argument(
         "model",
         nargs="?",
@@ -82,9 +89,9 @@ def _workload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", type=int, metavar="STEPS", help="decode steps of one token")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> _Parser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bitsmith",
         description="From a quantized model and an accelerator description to a proven, costed, "
         "synthesizable machine.",
@@ -94,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands_of = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     job, json_only = _parent_job(), _parent_json()
 
-    def add(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def add(name: str, text: str, *parents: _Parser) -> _Parser:
         return commands_of.add_parser(
             name,
             help=text,

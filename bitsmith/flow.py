@@ -103,12 +103,15 @@ def _finished(folder: Path, step: str, key: str) -> dict[str, Any] | None:
         stored = json.loads((folder / f"{step}.json").read_text())
         if stored["key"] != key:
             return None
-        if step == "rtl" and not (folder / stored["result"]["file"]).is_file():
-            return None
-        if step == "quantize" and "skipped" not in stored["result"]:
+        result = stored["result"]
+        if step == "rtl":
+            text = (folder / result["file"]).read_bytes()
+            if hashlib.sha256(text).hexdigest() != result["sha256"]:
+                return None
+        if step == "quantize" and "skipped" not in result:
             QuantizedModel.load(folder / "quantized")
-        return stored["result"]
-    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return result if result.keys() and isinstance(result, dict) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
         return None
 
 
@@ -132,27 +135,39 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"run folder '{folder}' is a file")
     job = Job(config=config, progress=progress)
-    keys, results, cached = step_keys(config), {}, []
-    write_text(folder / "config.json", dumps(asdict(config)) + "\n")
+    job.check()
+    keys = step_keys(config)
+    results = _clear_stale(folder, keys)
+    cached = tuple(results)
+    described = {"config": asdict(config), "keys": keys}
+    write_text(folder / "config.json", dumps(described) + "\n")
+    if "skipped" not in results.get("quantize", {"skipped": ""}):
+        job.quantized_model = QuantizedModel.load(folder / "quantized")
     for step, action in STEPS.items():
-        result = _finished(folder, step, keys[step])
-        if result is not None:
-            cached.append(step)
+        if step in results:
             note(f"{step}: done before")
-            if step == "quantize" and "skipped" not in result:
-                job.quantized_model = QuantizedModel.load(folder / "quantized")
-        else:
-            note(f"{step} ...")
-            result = plain(action(job, folder))
-            # a failed verification is shown, not remembered
-            if step != "verify" or result["passed"]:
-                write_text(
-                    folder / f"{step}.json", dumps({"key": keys[step], "result": result}) + "\n"
-                )
-        results[step] = result
+            continue
+        note(f"{step} ...")
+        results[step] = plain(action(job, folder))
+        # a failed verification is shown, not remembered
+        if step != "verify" or results[step]["passed"]:
+            stored = {"key": keys[step], "result": results[step]}
+            write_text(folder / f"{step}.json", dumps(stored) + "\n")
+    results = {step: results[step] for step in STEPS}
     write_csv(folder / "layers.csv", layer_rows(results))
     write_report(folder, plain(asdict(config)), results)
-    return RunResult(folder=folder, steps=results, cached=tuple(cached))
+    return RunResult(folder=folder, steps=results, cached=cached)
+
+
+def _clear_stale(folder: Path, keys: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Results that are still good; whatever belongs to another configuration is removed."""
+    found = {step: _finished(folder, step, key) for step, key in keys.items()}
+    good = {step: result for step, result in found.items() if result is not None}
+    if len(good) < len(keys):
+        stale = [f"{step}.json" for step in keys if step not in good]
+        for name in [*stale, "layers.csv", "report.html"]:
+            (folder / name).unlink(missing_ok=True)
+    return good
 
 
 def load_results(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -163,12 +178,17 @@ def load_results(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     InputError : the folder is not a complete run.
     """
     try:
-        config = json.loads((folder / "config.json").read_text())
-        steps = {
-            step: json.loads((folder / f"{step}.json").read_text())["result"] for step in STEPS
-        }
-    except (OSError, ValueError, KeyError) as error:
+        described = json.loads((folder / "config.json").read_text())
+        steps = {step: _finished(folder, step, described["keys"][step]) for step in STEPS}
+        config = described["config"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"'{folder}' is not a finished run folder ({error}): make one with 'bitsmith run'"
         ) from None
-    return config, steps
+    good = {step: result for step, result in steps.items() if result is not None}
+    if missing := [step for step in steps if step not in good]:
+        raise InputError(
+            f"'{folder}' is not a finished run folder: {missing[0]} is missing, damaged or belongs "
+            "to another configuration; finish it with 'bitsmith run'"
+        )
+    return config, good

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.schema import RunConfig
+from costmodel import read_figures
 from sim import ModelTiming, array_linears, simulate_model
 from sw.accumulators import BoundReport, layer_bounds
 from sw.compile import Machine, resolve_machine, worst_case_widths
 from sw.formats import FormatFamily, family_terms, get_family
-from sw.models import Architecture, LlamaModel, Model, capture_inputs, load_model
+from sw.models import Architecture, LinearShape, LlamaModel, Model, capture_inputs, load_model
 from sw.quantize import QuantizedModel, quantize_model
 
 T = TypeVar("T")
@@ -46,6 +47,13 @@ class Job:
     def has_weights(self) -> bool:
         """Whether there is a model and not only its shapes."""
         return self.config.workload.model is not None
+
+    def check(self) -> None:
+        """Find what is wrong with the configuration before any work is done."""
+        family_terms(self.family, lane_exponent_bits=self.config.accelerator.lane_exponent_bits)
+        read_figures(self.config.technology)
+        if self.quantized_model is None:
+            _ = self.architecture
 
     @cached_property
     def model(self) -> Model:
@@ -125,7 +133,7 @@ class Job:
             # two bits are the least that a configuration may ask for
             widths = max(2, inner), max(2, outer)
         else:
-            longest = max(linear.in_features for linear in self.architecture.linears())
+            longest = max(linear.in_features for linear in self.linears)
             return self.worst_case_machine(longest)
         return resolve_machine(array, self.family, *widths)
 
@@ -137,13 +145,22 @@ class Job:
         return resolve_machine(array, self.family, *widths)
 
     @cached_property
+    def linears(self) -> tuple[LinearShape, ...]:
+        """The linear layers that run on the array, from the quantized model if there is one."""
+        if self.quantized_model is None:
+            return array_linears(self.architecture)
+        return tuple(
+            LinearShape(name=name, out_features=matrix.shape[0], in_features=matrix.shape[1])
+            for name, matrix in self.quantized_model.layers.items()
+        )
+
+    @cached_property
     def timing(self) -> ModelTiming:
         """Cycles of every layer for prefill and decode."""
         workload = self.config.workload
-        linears = array_linears(self.architecture)
         return simulate_model(
             self.machine,
-            list(self.progress(linears, "simulate")),
+            list(self.progress(self.linears, "simulate")),
             group_size=self.config.quantization.group_size,
             prefill_tokens=workload.prefill_tokens,
             decode_tokens=workload.decode_tokens,
@@ -152,13 +169,24 @@ class Job:
     def layer_inputs(self, tokens: int) -> dict[str, NDArray[np.float32]]:
         """Inputs of every linear, (tokens, K): real text where the model reads bytes.
 
-        Models with another vocabulary get seeded normal numbers.
+        Other models, and quantized ones whose float model is not here, get seeded normal numbers.
         """
-        text = self.model.heldout
-        if self.architecture.vocab_size == 256 and text:
+        if self._reads_bytes():
+            text = self.model.heldout or b""
             return capture_inputs(self.llama, text, min(tokens, len(text)))
         rng = np.random.default_rng(self.config.seed)
         return {
             linear.name: rng.standard_normal((tokens, linear.in_features)).astype(np.float32)
-            for linear in self.architecture.block_linears()
+            for linear in self.linears
         }
+
+    def _reads_bytes(self) -> bool:
+        """Whether the float model is at hand, fits the layers and has held-out bytes to read."""
+        try:
+            shapes = {name: w.shape for name, w in self.model.linear_weights().items()}
+        except InputError:
+            if self.quantized_model is None:
+                raise
+            return False
+        fits = shapes == {name: matrix.shape for name, matrix in self.quantized.layers.items()}
+        return fits and self.architecture.vocab_size == 256 and bool(self.model.heldout)

@@ -1,11 +1,13 @@
 """The steps of a job. Each takes a :class:`Job` and returns one JSON object with stable keys."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from configs.errors import InputError
 from configs.timing import CAUSES
 from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
@@ -230,7 +232,7 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
 
     Keys
     ----
-    top, file, lines, inner_bits, outer_bits, inner_mode, outer_mode, weight_beat_bits,
+    top, file, sha256, lines, inner_bits, outer_bits, inner_mode, outer_mode, weight_beat_bits,
     activation_beat_bits, result_beat_bits.
     """
     machine = job.machine
@@ -240,6 +242,7 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
     return {
         "top": TOP,
         "file": str(path.relative_to(folder)),
+        "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         "lines": verilog.count("\n"),
         "inner_bits": machine.inner_bits,
         "outer_bits": machine.outer_bits,
@@ -269,6 +272,8 @@ def verify_step(
             machine, job.quantized.layers, inputs, random_gaps=settings.random_gaps, rng=rng
         )
     cases += random_cases(machine, settings.random_shapes, rng)
+    if not cases:
+        raise InputError("nothing to verify: no weights, and random_shapes is 0")
     steps = iter(job.progress(range(len(cases) + 1), "verify"))
     results = verify(
         machine, cases, verilog=verilog, waves=waves, progress=lambda _: next(steps, None)

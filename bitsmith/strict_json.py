@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import InputError
+
 
 def plain(value: Any) -> Any:
     """``value`` in JSON types; non-finite numbers become "nan", "inf" or "-inf"."""
@@ -33,7 +35,19 @@ def dumps(value: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing: to a temporary file beside ``path``, then rename."""
+    """Write a whole file or nothing: to a temporary file beside ``path``, then rename.
+
+    Raises
+    ------
+    InputError : the file cannot be written.
+    """
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -39,8 +39,12 @@ def read_yaml(path: Path) -> Any:
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
     except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise InputError(f"'{path}' is not valid YAML near line {line}") from None
+        mark = getattr(error, "problem_mark", None)
+        place = f" near line {mark.line + 1}" if mark else ""
+        raise InputError(f"'{path}' is not valid YAML{place}") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"'{path}' is not valid YAML: {reason}") from None
 
 
 def preset_folder(axis: str) -> Path:
@@ -130,6 +134,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > 1 << 1000:
+            raise InputError(f"{where}: a number of {len(hex(value)) - 2} hex digits is too large")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{where}: expected {hint.__name__}, got {value!r}")

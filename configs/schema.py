@@ -59,7 +59,7 @@ class AcceleratorConfig:
         _check_range("cols", self.cols, 1, 256)
         _check_range("lanes", self.lanes, 1, 64)
         _check_range("activation_bits", self.activation_bits, 4, 8)
-        _check_range("lane_exponent_bits", self.lane_exponent_bits, 1, 4)
+        _check_range("lane_exponent_bits", self.lane_exponent_bits, 1, 6)
         _check_range("queue_beats", self.queue_beats, 2, 1024)
         _check_range("clock_mhz", self.clock_mhz, 1, 5000)
 
@@ -103,6 +103,8 @@ class WorkloadConfig:
     def __post_init__(self) -> None:
         if (self.model is None) == (self.architecture is None):
             raise InputError("give exactly one of 'model' and 'architecture'")
+        if self.model is not None and not self.model.strip():
+            raise InputError("model is empty: give a name or a folder")
         _check_range("prefill_tokens", self.prefill_tokens, 0, 1 << 20)
         _check_range("decode_tokens", self.decode_tokens, 0, 1 << 20)
         _check_range("evaluation_bytes", self.evaluation_bytes, 0, 1 << 30)
@@ -165,6 +167,7 @@ class RunConfig:
     output: str = "runs"
 
     def __post_init__(self) -> None:
+        _check_range("seed", self.seed, 0, (1 << 63) - 1)
         wanted, offered = self.quantization.activation_bits, self.accelerator.activation_bits
         if wanted != offered:
             raise InputError(

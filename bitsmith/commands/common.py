@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +61,14 @@ def make_job(options: Options, progress: Progress) -> Job:
         load_axis("accelerator", options.accelerator) if options.accelerator else base.accelerator
     )
     mode = choice(options.mode, "--mode", ("wrap", "saturate", "flag"))
-    array = dataclasses.replace(
-        array,
-        inner_accumulator=_override(array.inner_accumulator, bits=options.inner_bits, mode=mode),
-        outer_accumulator=_override(array.outer_accumulator, bits=options.outer_bits, mode=mode),
-    )
+    stages = {}
+    for stage in ("inner", "outer"):
+        bits, old = getattr(options, f"{stage}_bits"), getattr(array, f"{stage}_accumulator")
+        try:
+            stages[f"{stage}_accumulator"] = _override(old, bits=bits, mode=mode)
+        except InputError as error:
+            raise InputError(f"--{stage}-bits: {error}") from None
+    array = dataclasses.replace(array, **stages)
     technology = base.technology
     if getattr(options, "technology", None):
         technology = load_axis("technology", options.technology)
@@ -77,6 +82,31 @@ def make_job(options: Options, progress: Progress) -> Job:
         technology=technology,
     )
     return Job(config=config, progress=progress, quantized_model=stored)
+
+
+def refuse_with_weights(options: Options, *, except_for: tuple[str, ...]) -> None:
+    """With a bare matrix, an option that would be ignored is an error."""
+    given = {
+        "model": options.model,
+        **{name: getattr(options, name) for name in JOB_OPTIONS if name not in except_for},
+    }
+    for name, value in given.items():
+        if value is not None:
+            shown = "a model" if name == "model" else f"--{JOB_OPTIONS[name]}"
+            raise InputError(f"--weights is a bare matrix: it goes without {shown}")
+
+
+#: options of every job command: attribute -> name on the command line
+JOB_OPTIONS = {
+    "quantization": "quantization",
+    "format": "format",
+    "group_size": "group-size",
+    "scale_format": "scale-format",
+    "accelerator": "config",
+    "inner_bits": "inner-bits",
+    "outer_bits": "outer-bits",
+    "mode": "mode",
+}
 
 
 def choice(value: str | None, option: str, valid: tuple[str, ...]) -> str | None:
@@ -113,7 +143,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     """A Hugging Face ``config.json``: shapes without weights."""
     try:
         described = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read '{path}' as JSON: {error}") from None
     if not isinstance(described, dict):
         raise InputError(f"'{path}' holds {type(described).__name__}, expected a JSON object")
@@ -142,13 +172,17 @@ def load_matrix(path: Path, *, integers: bool) -> NDArray[Any]:
     InputError : unreadable, pickled, not 2-D, empty or of the wrong type.
     """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except MemoryError:
+        raise InputError(f"--weights: '{path}' claims more data than fits in memory") from None
+    except (OSError, ValueError, EOFError, SyntaxError, BadZipFile, TokenError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--weights: cannot read '{path}' as .npy: {reason}") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
         shape = getattr(array, "shape", "an archive")
         raise InputError(f"--weights: '{path}' holds {shape}, expected a matrix (N, K)")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     wanted = np.integer if integers else np.floating
     if not np.issubdtype(array.dtype, wanted):
         kind = "integers" if integers else "floating-point numbers"

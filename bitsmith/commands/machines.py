@@ -86,9 +86,14 @@ def verify(options: Options, progress: Progress) -> int:
     """``bitsmith verify``."""
     job = make_job(options, progress)
     settings = job.config.verify
-    for option, name in (("tokens", "tokens"), ("random_shapes", "random_shapes")):
-        if getattr(options, option) is not None:
-            settings = dataclasses.replace(settings, **{name: getattr(options, option)})
+    for name in ("tokens", "random_shapes"):
+        if (value := getattr(options, name)) is not None:
+            try:
+                settings = dataclasses.replace(settings, **{name: value})
+            except InputError as error:
+                raise InputError(f"--{name.replace('_', '-')}: {error}") from None
+    if options.waves is not None and options.waves.exists() and not options.waves.is_dir():
+        raise InputError(f"--waves: '{options.waves}' is a file, a folder is needed")
     verilog = _read_verilog(options.verilog) if options.verilog else None
     if verilog is not None and options.also:
         raise InputError("--verilog is one machine's text: it goes without --also")

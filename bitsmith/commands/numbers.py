@@ -17,7 +17,7 @@ from .. import steps
 from ..job import Progress
 from ..strict_json import plain
 from ..tables import overflow_text, short_mix, text_table
-from .common import Options, choice, emit, load_matrix, make_job
+from .common import Options, choice, emit, load_matrix, make_job, refuse_with_weights
 
 
 def quantize(options: Options, progress: Progress) -> int:
@@ -50,6 +50,7 @@ def quantize(options: Options, progress: Progress) -> int:
 
 def _quantize_matrix(options: Options) -> int:
     """A bare matrix in, an ``.npz`` with codes, scales, format_ids and dequantized out."""
+    refuse_with_weights(options, except_for=("format", "group_size", "scale_format"))
     if not options.format:
         raise InputError("--weights needs --format, one of " + ", ".join(families()))
     weights = load_matrix(options.weights, integers=False)
@@ -103,6 +104,8 @@ def _save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 def bounds(options: Options, progress: Progress) -> int:
     """``bitsmith bounds``."""
+    if options.channels < 0:
+        raise InputError(f"--channels is {options.channels}, it must not be negative")
     if options.weights is not None:
         return _bounds_of_matrix(options)
     if options.input_range is not None:
@@ -130,8 +133,9 @@ def bounds(options: Options, progress: Progress) -> int:
 
 def _bounds_of_matrix(options: Options) -> int:
     """One bit-parallel stage over bare integers."""
-    if options.accelerator:
-        raise InputError("--weights holds plain integers: it goes without --config")
+    refuse_with_weights(options, except_for=("inner_bits", "mode"))
+    if options.inner_bits is not None and options.inner_bits < 1:
+        raise InputError(f"--inner-bits is {options.inner_bits}, it must be at least 1")
     if options.input_range is None:
         raise InputError("--weights needs --input-range LO HI")
     weights = load_matrix(options.weights, integers=True)

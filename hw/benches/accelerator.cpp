@@ -79,6 +79,14 @@ void bench_delete(void* handle) {
     delete bench;
 }
 
+// Bytes of the three data ports, as Verilator sized them.
+void bench_widths(void* handle, uint64_t* bytes) {
+    auto& top = static_cast<Bench*>(handle)->top;
+    bytes[0] = sizeof(top.s_axis_weights_tdata);
+    bytes[1] = sizeof(top.s_axis_activations_tdata);
+    bytes[2] = sizeof(top.m_axis_results_tdata);
+}
+
 int bench_trace(void* handle, const char* path) {
 #if VM_TRACE
     auto* bench = static_cast<Bench*>(handle);

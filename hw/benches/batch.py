@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import InputError
 from configs.timing import CAUSES
 from sw.compile import GemmProgram, Machine
 
@@ -113,6 +114,18 @@ def build_model(verilog: str, *, waves: bool = False) -> Path:
     return target
 
 
+def _port_bytes(bits: int) -> int:
+    """Size of a port in Verilator's model: 1, 2, 4 or 8 bytes, or whole 32-bit words."""
+    fitting = [size for size in (1, 2, 4, 8) if bits <= 8 * size]
+    return fitting[0] if fitting else 4 * -(-bits // 32)
+
+
+def _first_error(error: RuntimeError) -> str:
+    """The first line of a tool's log that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if "error" in line.lower()[:40]), lines[0])
+
+
 def _pointer(array: NDArray | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if array is None else array.ctypes.data)
 
@@ -125,6 +138,10 @@ class BatchBench:
     machine : the machine that ``verilog`` was generated from.
     verilog : text to run instead of generating it, e.g. a deliberately broken copy.
     waves : file for a VCD of everything, or None.
+
+    Raises
+    ------
+    InputError : the given Verilog does not build, or has other stream widths than the machine.
     """
 
     def __init__(
@@ -132,11 +149,35 @@ class BatchBench:
     ) -> None:
         self.machine = machine
         text = accelerator_verilog(machine) if verilog is None else verilog
-        self._library = ctypes.CDLL(str(build_model(text, waves=waves is not None)))
+        try:
+            library = build_model(text, waves=waves is not None)
+        except RuntimeError as error:
+            if verilog is None:
+                raise
+            raise InputError(f"the given Verilog cannot be built: {_first_error(error)}") from None
+        self._library = ctypes.CDLL(str(library))
         self._library.bench_new.restype = ctypes.c_void_p
         self._handle = ctypes.c_void_p(self._library.bench_new())
+        self._check_widths()
         if waves is not None:
             self._library.bench_trace(self._handle, str(waves).encode())
+
+    def _check_widths(self) -> None:
+        """The model's data ports must have this machine's widths, or memory would be overrun."""
+        found = np.zeros(3, dtype=np.uint64)
+        self._library.bench_widths(self._handle, _pointer(found))
+        machine = self.machine
+        wanted = {
+            "weight": machine.weight_beat_bits,
+            "activation": machine.activation_beat_bits,
+            "result": machine.result_beat_bits,
+        }
+        for (stream, bits), size in zip(wanted.items(), found.tolist(), strict=True):
+            if _port_bytes(bits) != size:
+                raise InputError(
+                    f"the given Verilog is not this machine's: its {stream} stream takes {size} "
+                    f"bytes, the machine's {bits} bits take {_port_bytes(bits)}"
+                )
 
     def close(self) -> None:
         """Free the model (and finish the waveform)."""

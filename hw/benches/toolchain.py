@@ -55,5 +55,11 @@ def compiler() -> str:
 
 def cache_folder() -> Path:
     """Folder for built models, ``BITSMITH_CACHE`` or ``~/.cache/bitsmith``."""
-    default = Path.home() / ".cache" / "bitsmith"
-    return Path(os.environ.get("BITSMITH_CACHE", default))
+    folder = Path(os.environ.get("BITSMITH_CACHE", Path.home() / ".cache" / "bitsmith"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the cache folder '{folder}' ({error.strerror}): set BITSMITH_CACHE"
+        ) from None
+    return folder

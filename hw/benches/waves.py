@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sw.compile import GemmProgram
-from sw.golden.gemm import bounded
+from sw.golden.gemm import bounded, inner_steps
 
 from .batch import BatchBench
 
@@ -52,37 +51,24 @@ def read_vcd(path: Path, names: dict[str, str], clock: str) -> Iterator[dict[str
 
 
 def expected_steps(
-    program: GemmProgram, row: int, col: int
-) -> tuple[list[tuple[int, int, int]], NDArray[np.int64], NDArray[np.int64]]:
-    """Accumulator values of one PE of a one-tile program, padding included.
+    tile: GemmProgram, row: int, col: int
+) -> tuple[list[tuple[int, int, int]], list[int], list[int]]:
+    """Accumulator values of one PE of a one-tile program.
 
     Returns the (group, chunk, slot) of every inner step, the inner accumulator after each, and the
     outer accumulator after each group.
     """
-    machine, array = program.machine, program.machine.accelerator
-    partial = machine.terms.partial_levels(program.levels[col : col + 1])[:, 0]
-    steps = np.diff(partial, axis=0, prepend=0)
-    activations = program.activations[row]
-    places: list[tuple[int, int, int]] = []
-    inner, outer = [], []
-    register, total, chunk = 0, 0, 0
-    for index, inputs in enumerate(program.chunk_inputs):
-        inputs = inputs[inputs >= 0]
-        group = int(program.group_of[inputs[0]])
-        if not places or places[-1][0] != group:
-            register, chunk = 0, 0
-        for slot, step in enumerate(steps):
-            exact = np.array(register + int(step[inputs] @ activations[inputs]))
-            register = int(bounded(exact, machine.inner_bits, array.inner_accumulator.mode)[0])
-            places.append((group, chunk, slot))
-            inner.append(register)
-        chunk += 1
-        following = program.chunk_inputs[index + 1 : index + 2]
-        if not len(following) or program.group_of[following[0][0]] != group:
-            exact = np.array(total + register * int(program.scale_codes[col, group]))
-            total = int(bounded(exact, machine.outer_bits, array.outer_accumulator.mode)[0])
-            outer.append(total)
-    return places, np.array(inner), np.array(outer)
+    machine, array = tile.machine, tile.machine.accelerator
+    places, inner, outer, total = [], [], [], np.zeros((), dtype=np.int64)
+    for step in inner_steps(tile, array.inner_accumulator.mode):
+        places.append((step.group, step.chunk, step.slot))
+        inner.append(int(step.register[row, col]))
+    for group, scale in enumerate(tile.scale_codes[col].tolist()):
+        last = max(index for index, place in enumerate(places) if place[0] == group)
+        exact = total + inner[last] * scale
+        total, _ = bounded(exact, machine.outer_bits, array.outer_accumulator.mode)
+        outer.append(int(total))
+    return places, inner, outer
 
 
 def first_wrong_step(
@@ -124,7 +110,7 @@ def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
                 found.append(values[f"{stage}_next"])
     places, inner, outer = expected_steps(tile, row, col)
     machine = tile.machine
-    for (group, chunk, slot), want, got in zip(places, inner.tolist(), seen["inner"], strict=False):
+    for (group, chunk, slot), want, got in zip(places, inner, seen["inner"], strict=False):
         if want % (1 << machine.inner_bits) != got:
             signed = got - ((got >> (machine.inner_bits - 1)) << machine.inner_bits)
             return (
@@ -132,7 +118,7 @@ def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
                 f"(inner accumulator {signed} instead of {want})"
             )
     last_slot = machine.terms.slots - 1
-    for group, (want, got) in enumerate(zip(outer.tolist(), seen["outer"], strict=False)):
+    for group, (want, got) in enumerate(zip(outer, seen["outer"], strict=False)):
         if want % (1 << machine.outer_bits) != got:
             signed = got - ((got >> (machine.outer_bits - 1)) << machine.outer_bits)
             return (

@@ -5,6 +5,7 @@ In mode ``wrap`` the order of additions cannot matter, and nothing but levels is
 the schedule's terms are read too, after a check that they add up to the levels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,22 +99,51 @@ def _stepped_group_sums(
     program: GemmProgram, mode: str
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Group sums (groups, M, N) with ``mode`` applied after every slot, and overflow (M, N)."""
+    sums = np.zeros((program.tiling.groups, program.shape.m, program.shape.n), dtype=np.int64)
+    events = np.zeros(sums.shape[1:], dtype=bool)
+    for step in inner_steps(program, mode):
+        sums[step.group] = step.register
+        events |= step.overflow
+    return sums, events
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InnerStep:
+    """The inner accumulators after one slot: register int64 (M, N) and overflow bool (M, N)."""
+
+    group: int
+    chunk: int
+    slot: int
+    register: NDArray[np.int64]
+    overflow: NDArray[np.bool_]
+
+
+def inner_steps(program: GemmProgram, mode: str) -> Iterator[InnerStep]:
+    """Every step of the schedule in order: group, chunk, slot (innermost).
+
+    Raises
+    ------
+    AssertionError : the term table does not add up to the levels.
+    """
     machine = program.machine
     partial = machine.terms.partial_levels(program.levels)
     if not np.array_equal(partial[-1], program.levels):
         raise AssertionError("the term table does not add up to the levels")
     steps = np.diff(partial, axis=0, prepend=0).astype(float)
     activations = program.activations.astype(float)
-    sums = np.zeros((program.tiling.groups, program.shape.m, program.shape.n), dtype=np.int64)
-    events = np.zeros(sums.shape[1:], dtype=bool)
+    register = np.zeros((program.shape.m, program.shape.n), dtype=np.int64)
+    group, chunk = -1, 0
     for inputs in program.chunk_inputs:
         inputs = inputs[inputs >= 0]
-        group = program.group_of[inputs[0]]
-        for step in steps:
+        chunk += 1
+        if program.group_of[inputs[0]] != group:
+            group, chunk, register = int(program.group_of[inputs[0]]), 0, np.zeros_like(register)
+        for slot, step in enumerate(steps):
             dot = (activations[:, inputs] @ step[:, inputs].T).astype(np.int64)
-            sums[group], overflow = bounded(sums[group] + dot, machine.inner_bits, mode)
-            events |= overflow
-    return sums, events
+            register, overflow = bounded(register + dot, machine.inner_bits, mode)
+            yield InnerStep(
+                group=group, chunk=chunk, slot=slot, register=register, overflow=overflow
+            )
 
 
 def _by_column(events: NDArray[np.bool_], cols: int) -> NDArray[np.bool_]:

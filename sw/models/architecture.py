@@ -1,12 +1,13 @@
 """Shapes of a decoder-only transformer, read from a Hugging Face ``config.json``."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from configs.errors import InputError
 
 SUPPORTED = ("llama", "mistral")
+MAX_LAYERS = 1000
 SAME_SILU = ("silu", "swish")
 
 
@@ -87,7 +88,7 @@ class Architecture:
             vocab_size=fields.count("vocab_size"),
             hidden_size=hidden,
             intermediate_size=fields.count("intermediate_size"),
-            num_hidden_layers=fields.count("num_hidden_layers"),
+            num_hidden_layers=fields.layers(),
             num_attention_heads=heads,
             num_key_value_heads=kv_heads,
             head_dim=head_dim,
@@ -186,11 +187,18 @@ class _Fields:
             raise self.wrong(key, "a whole number of at least 1")
         return value
 
+    def layers(self) -> int:
+        """The number of layers, within reason: every one is simulated by itself."""
+        layers = self.count("num_hidden_layers")
+        if layers > MAX_LAYERS:
+            raise self.wrong("num_hidden_layers", f"at most {MAX_LAYERS}")
+        return layers
+
     def positive(self, key: str) -> float:
         value = self.require(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(key, "a positive number")
-        if not 0 < value < math.inf:
+        if not 0 < value <= sys.float_info.max:
             raise self.wrong(key, "a positive number")
         return float(value)
 

@@ -147,7 +147,8 @@ class QuantizedMatrix:
 
     def expand(self, per_group: NDArray) -> NDArray:
         """Repeat a (N, groups) array along each group's weights, (N, K), same dtype."""
-        return np.repeat(per_group, self.group_size, axis=1)[:, : self.codes.shape[1]]
+        length = self.codes.shape[1]
+        return np.repeat(per_group, min(self.group_size, length), axis=1)[:, :length]
 
     @property
     def levels(self) -> NDArray[np.int64]:

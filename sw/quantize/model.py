@@ -114,6 +114,9 @@ class QuantizedModel:
         try:
             manifest = _read_manifest(source / MANIFEST)
             tensors = _read_tensors(source, manifest)
+            names = [entry["name"] for entry in manifest["layers"]]
+            if len(set(names)) < len(names):
+                raise InputError(f"{MANIFEST} lists a layer twice")
             return cls(
                 name=manifest["name"],
                 layers={entry["name"]: _matrix(entry, tensors) for entry in manifest["layers"]},

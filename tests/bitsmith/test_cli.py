@@ -8,6 +8,7 @@ import pytest
 
 from bitsmith.cli import main
 from configs.schema import load_axis
+from sw.quantize import quantize_model
 
 
 def run_json(capsys, *arguments: str) -> tuple[int, dict]:
@@ -86,6 +87,42 @@ def test_quantized_model_folder_is_read_again(capsys, tmp_path: Path) -> None:
     code, stored = run_json(capsys, "bounds", folder)
     assert stored == direct
     assert made["format"] == "int4"
+
+
+def test_quantized_model_needs_no_float_model(capsys, tmp_path: Path, monkeypatch) -> None:
+    """Shapes come from the folder itself, even where its model's name means something else."""
+    rng = np.random.default_rng(0)
+    layers = {"a.q_proj": (5, 9), "a.down_proj": (7, 5)}
+    weights = {
+        name: rng.standard_normal(shape).astype(np.float16) for name, shape in layers.items()
+    }
+    model = quantize_model(weights, format_name="int4", group_size=4, name="scribe_1m")
+    model.save(tmp_path / "q")
+    monkeypatch.chdir(tmp_path)
+    code, result = run_json(capsys, "simulate", "q")
+    assert code == 0
+    assert [(x["n"], x["k"]) for x in result["layers"]] == list(layers.values())
+    code, result = run_json(capsys, "verify", "q", "--also", "none", "--random-shapes", "0")
+    assert code == 0
+    assert [(c["n"], c["k"]) for c in result["machines"][0]["cases"]][::2] == list(layers.values())
+
+
+def test_verilog_of_another_machine_is_refused(capsys, tmp_path: Path) -> None:
+    code, made = run_json(capsys, "rtl", "--config", "tall_6x3x5", "--output", str(tmp_path))
+    assert code == 0
+    assert main(["verify", "--verilog", made["file"]]) == 2
+    assert "is not this machine's" in capsys.readouterr().err
+    (tmp_path / "garbage.v").write_text("module nonsense\n")
+    assert main(["verify", "--verilog", str(tmp_path / "garbage.v")]) == 2
+    assert "cannot be built" in capsys.readouterr().err
+
+
+def test_usage_errors_are_one_sentence(capsys) -> None:
+    for arguments in (["bounds", "--input-range", "0", "x"], ["nosuch"], []):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_simulate_shape_only_model(capsys) -> None:
@@ -203,6 +240,21 @@ BAD = [
     (["cost", "--technology", "generic_28"], "did you mean 'generic_28nm'"),
     (["formats", "fp99"], "unknown number format 'fp99'"),
     (["verify", "--verilog", "{tmp}/none.v"], "--verilog: cannot read"),
+    (["verify", "--waves", "{tmp}/text.npy"], "is a file, a folder is needed"),
+    (["verify", "--seed", "-1"], "seed is -1"),
+    (["verify", "--tokens", "0"], "--tokens: tokens is 0"),
+    (["verify", "llama2_7b", "--random-shapes", "0", "--also", "none"], "nothing to verify"),
+    (["bounds", "--inner-bits", "65"], "--inner-bits: bits is 65"),
+    (["bounds", "--weights", "{tmp}/int.npy", "--outer-bits", "9"], "without --outer-bits"),
+    (["bounds", "m", "--weights", "{tmp}/int.npy"], "it goes without a model"),
+    (["bounds", "--weights", "{tmp}/int.npy", "--format", "int4"], "it goes without --format"),
+    (["bounds", "--channels", "-1"], "--channels is -1"),
+    (["quantize", "--weights", "{tmp}/float.npy", "--quantization", "int4"], "--quantization"),
+    (["quantize", "--weights", "{tmp}/zip.npy", "--format", "int4"], "cannot read"),
+    (["rtl", "--output", "{tmp}/text.npy"], "cannot write"),
+    (["bounds", "--config", "{tmp}/huge.yaml"], "too large"),
+    (["bounds", "--config", "{tmp}/deep.yaml"], "is not valid YAML"),
+    (["bounds", "--config", "{tmp}/date.yaml"], "is not valid YAML"),
 ]
 
 
@@ -217,6 +269,11 @@ def test_bad_input(capsys, tmp_path: Path, arguments: list[str], sentence: str) 
     (tmp_path / "broken.yaml").write_text("rows: [4\ncols")
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty.json").write_text("{}")
+    np.save(tmp_path / "int.npy", np.ones((2, 2), dtype=int))
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 and no archive")
+    (tmp_path / "huge.yaml").write_text(good + f"clock_mhz: {'9' * 400}\n")
+    (tmp_path / "deep.yaml").write_text("[" * 5000)
+    (tmp_path / "date.yaml").write_text(good + "clock_mhz: 2020-13-45\n")
     before = sorted(tmp_path.rglob("*"))
     code = main([argument.format(tmp=tmp_path) for argument in arguments])
     captured = capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,71 @@ def test_damaged_step_is_done_again(config, tmp_path: Path) -> None:
     next((tmp_path / "quantized").glob("*.safetensors")).write_bytes(b"damaged")
     result = flow.run(config, folder=tmp_path)
     assert set(result.cached) == set(flow.STEPS) - {"cost", "quantize"}
+
+
+def test_failed_verification_leaves_no_old_verdict(config, tmp_path: Path, monkeypatch) -> None:
+    flow.run(config, folder=tmp_path)
+
+    def fail(job, folder):
+        case = {"name": "x", "passed": False, "failure": "wrong"}
+        return {"passed": False, "outputs": 0, "rtl_cycles": 0, "cases": [case]}
+
+    monkeypatch.setitem(flow.STEPS, "verify", fail)
+    again = dataclasses.replace(config, seed=7)
+    assert not flow.run(again, folder=tmp_path).passed
+    with pytest.raises(InputError, match="verify is missing, damaged or belongs to another"):
+        flow.load_results(tmp_path)
+
+
+def test_interrupted_rerun_of_another_job_is_not_a_finished_run(
+    config, tmp_path: Path, monkeypatch
+) -> None:
+    def stop(job, folder):
+        raise KeyboardInterrupt
+
+    flow.run(config, folder=tmp_path)
+    monkeypatch.setitem(flow.STEPS, "cost", stop)
+    coarser = dataclasses.replace(config.quantization, group_size=64)
+    with pytest.raises(KeyboardInterrupt):
+        flow.run(dataclasses.replace(config, quantization=coarser), folder=tmp_path)
+    with pytest.raises(InputError, match="is not a finished run folder: cost is missing"):
+        flow.load_results(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_bad_configuration_does_not_touch_the_folder(config, finished) -> None:
+    folder, _ = finished
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for field, value in (("format", "nope"), ("group_size", 64)):
+        quantization = dataclasses.replace(config.quantization, **{field: value})
+        workload = config.workload
+        if field != "format":
+            workload = dataclasses.replace(workload, model="nope")
+        other = dataclasses.replace(config, quantization=quantization, workload=workload)
+        with pytest.raises(InputError, match="nope"):
+            flow.run(other, folder=folder)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_changed_verilog_is_written_and_verified_again(config, tmp_path: Path) -> None:
+    flow.run(config, folder=tmp_path)
+    verilog = next((tmp_path / "verilog").iterdir())
+    text = verilog.read_text()
+    verilog.write_text("// edited\n")
+    result = flow.run(config, folder=tmp_path)
+    assert "rtl" not in result.cached
+    assert verilog.read_text() == text
+
+
+@pytest.mark.parametrize("damage", ["[]", "{}", '{"key": 1}', "null", "[" * 5000])
+def test_report_of_a_damaged_folder(config, finished, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(finished[0], tmp_path / "copy")
+    for name in ("config.json", "bounds.json"):
+        original = (tmp_path / "copy" / name).read_text()
+        (tmp_path / "copy" / name).write_text(damage)
+        with pytest.raises(InputError, match="is not a finished run folder"):
+            flow.load_results(tmp_path / "copy")
+        (tmp_path / "copy" / name).write_text(original)
 
 
 def test_report_command(capsys, finished) -> None:
