@@ -130,7 +130,9 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
     rtl = results["rtl"]
     lines.append(
         f"accumulators: P_I {rtl['inner_bits']} ({rtl['inner_mode']}), "
-        f"P_O {rtl['outer_bits']} ({rtl['outer_mode']}); " + overflow_text(results["bounds"])
+        f"P_O {rtl['outer_bits']} ({rtl['outer_mode']}); "
+        + overflow_text(results["bounds"])
+        + unbounded_text(results)
     )
     array = config["accelerator"]
     lines.append(
@@ -162,6 +164,15 @@ def overflow_text(bounds: dict[str, Any]) -> str:
         f"NOT SAFE: {len(channels)} channels can overflow, first {first['layer']} "
         f"channel {first['channel']} ({first['stage']}, needs {first['needed_bits']} bits)"
     )
+
+
+def unbounded_text(results: Results) -> str:
+    """Layers that are timed and costed, but neither quantized, bounded nor verified."""
+    if "skipped" in results["bounds"]:
+        return ""
+    bounded = {layer["name"] for layer in results["bounds"]["layers"]}
+    others = [x["name"] for x in results["simulate"]["layers"] if x["name"] not in bounded]
+    return f" ({', '.join(others)}: timed only)" if others else ""
 
 
 def verify_text(checked: dict[str, Any]) -> str:

@@ -193,6 +193,18 @@ class GemmProgram:
         return self.machine.family.level_table[self.format_ids[:, self.group_of], self.codes]
 
     @cached_property
+    def padded_levels(self) -> NDArray[np.int64]:
+        """Weight levels with the missing columns of the last column tile, shape (N padded, K).
+
+        Missing columns hold the padding code of the family's first format and have scale 0.
+        """
+        first = self.machine.family.members[0]
+        missing = self.tiling.col_tiles * self.tiling.cols - self.shape.n
+        level = first.levels[first.padding_code]
+        padding = np.full((missing, self.shape.k), level, dtype=np.int64)
+        return np.concatenate([self.levels, padding])
+
+    @cached_property
     def chunk_inputs(self) -> NDArray[np.int64]:
         """Input index of every (chunk of a tile, lane); -1 where a chunk is padded."""
         t = self.tiling

@@ -68,6 +68,7 @@ def golden_gemm(program: GemmProgram) -> GoldenResult:
         inner_events = np.zeros((t.shape.m, t.shape.n), dtype=bool)
     else:
         sums, inner_events = _stepped_group_sums(program, inner_mode)
+        sums = sums[..., : t.shape.n]
 
     outer = np.zeros((t.shape.m, t.shape.n), dtype=np.int64)
     outer_events = np.zeros_like(outer, dtype=bool)
@@ -98,8 +99,11 @@ def _group_sums(program: GemmProgram) -> NDArray[np.int64]:
 def _stepped_group_sums(
     program: GemmProgram, mode: str
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Group sums (groups, M, N) with ``mode`` applied after every slot, and overflow (M, N)."""
-    sums = np.zeros((program.tiling.groups, program.shape.m, program.shape.n), dtype=np.int64)
+    """Group sums (groups, M, N padded) with ``mode`` applied after every slot, and overflow.
+
+    Missing columns take part: without a level 0 their sums can set a column's sticky bit.
+    """
+    sums = np.zeros((program.tiling.groups, *_padded_shape(program)), dtype=np.int64)
     events = np.zeros(sums.shape[1:], dtype=bool)
     for step in inner_steps(program, mode):
         sums[step.group] = step.register
@@ -109,7 +113,7 @@ def _stepped_group_sums(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InnerStep:
-    """The inner accumulators after one slot: register int64 (M, N) and overflow bool (M, N)."""
+    """The inner accumulators after one slot: register int64 and overflow bool, (M, N padded)."""
 
     group: int
     chunk: int
@@ -126,12 +130,12 @@ def inner_steps(program: GemmProgram, mode: str) -> Iterator[InnerStep]:
     AssertionError : the term table does not add up to the levels.
     """
     machine = program.machine
-    partial = machine.terms.partial_levels(program.levels)
-    if not np.array_equal(partial[-1], program.levels):
+    partial = machine.terms.partial_levels(program.padded_levels)
+    if not np.array_equal(partial[-1], program.padded_levels):
         raise AssertionError("the term table does not add up to the levels")
     steps = np.diff(partial, axis=0, prepend=0).astype(float)
     activations = program.activations.astype(float)
-    register = np.zeros((program.shape.m, program.shape.n), dtype=np.int64)
+    register = np.zeros(_padded_shape(program), dtype=np.int64)
     group, chunk = -1, 0
     for inputs in program.chunk_inputs:
         inputs = inputs[inputs >= 0]
@@ -144,6 +148,11 @@ def inner_steps(program: GemmProgram, mode: str) -> Iterator[InnerStep]:
             yield InnerStep(
                 group=group, chunk=chunk, slot=slot, register=register, overflow=overflow
             )
+
+
+def _padded_shape(program: GemmProgram) -> tuple[int, int]:
+    """Tokens, and output channels in whole column tiles."""
+    return program.shape.m, len(program.padded_levels)
 
 
 def _by_column(events: NDArray[np.bool_], cols: int) -> NDArray[np.bool_]:
