@@ -180,3 +180,11 @@ def test_every_dependency_has_its_sentence() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \|$", (DOCS / "dependencies.md").read_text(), re.M)
     assert [name for name, _ in rows] == [requirement.split(";")[0] for requirement in wanted]
     assert all(reason.endswith(".") for _, reason in rows)
+
+
+def test_picture_of_the_machine_is_fresh(monkeypatch) -> None:
+    script = str(DOCS / "make_machine.py")
+    monkeypatch.setattr(sys, "argv", [script, "--check"])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(script, run_name="__main__")
+    assert done.value.code == 0, "run 'python docs/make_machine.py'"

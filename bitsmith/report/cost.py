@@ -1,0 +1,73 @@
+"""Area by block, energy by action, and the figures behind them."""
+
+from typing import Any
+
+from .charts import Bars, panel_chart
+from .context import Row, Run
+from .markup import Markup, paragraph, section, table, tag
+from .units import count, percent, si, significant
+
+
+def cost_section(run: Run) -> Markup:
+    """Area, energy and their sources."""
+    cost = run["cost"]
+    description = run.config.get("technology", {}).get("description", "").rstrip(".")
+    area = f"{significant(cost['area_um2'] / 1e6)} mm\u00b2"
+    blocks = [(b["block"], b["count"], b["total_um2"]) for b in cost["blocks"]]
+    parts = [
+        section_title(f"Area by block: {area}, cells only"),
+        _bars(blocks, lambda value: f"{count(value)} \u00b5m\u00b2", "c0", "area"),
+    ]
+    for place, title, shade in (("on_chip", "On chip", "c2"), ("dram", "In DRAM", "c4")):
+        actions = [a for a in cost["actions"] if a["place"] == place]
+        total = si(cost[f"{place}_energy_pj"] * 1e-12, "J")
+        entries = [(a["action"], a["count"], a["total_pj"] * 1e-12) for a in actions]
+        parts += [
+            section_title(f"{title}, by action: {total}"),
+            _bars(entries, lambda value: si(value, "J"), shade, "energy"),
+        ]
+    return section(
+        "cost",
+        "Area and energy",
+        "cost.json",
+        paragraph(f"{cost['technology']}: {description}." if description else None),
+        *parts,
+        section_title("Figures and their sources"),
+        _figures(cost["figures"]),
+    )
+
+
+def section_title(words: str) -> Markup:
+    """A heading below the section's own."""
+    return tag("h3", words)
+
+
+def _bars(entries: list[tuple[str, int, float]], show: Any, shade: str, title: str) -> Markup:
+    """Largest first, with share and count behind each bar."""
+    entries = sorted(entries, key=lambda entry: -entry[2])
+    total = sum(entry[2] for entry in entries) or 1.0
+    rows = [
+        Row(label=name, title=name, layers=(name,), band=index % 2)
+        for index, (name, _, _) in enumerate(entries)
+    ]
+    notes = [
+        f"{show(value)}, {percent(value / total)} ({count(number)} \u00d7)"
+        for _, number, value in entries
+    ]
+    bars = Bars(
+        title=title,
+        values=[[value] for _, _, value in entries],
+        show=show,
+        notes=notes,
+        colors=[shade] * len(entries),
+    )
+    return panel_chart(rows, [bars], title)
+
+
+def _figures(figures: dict[str, Any]) -> Markup:
+    """Every figure with its kind and source."""
+    rows = [
+        [name, figure["kind"], figure["source"], f"{figure['value']:g}"]
+        for name, figure in figures.items()
+    ]
+    return table(["figure, unit in its name", "kind", "source", "value"], rows, text_columns=3)

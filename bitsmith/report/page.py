@@ -1,0 +1,45 @@
+"""The page: sections in reading order."""
+
+from typing import Any
+
+from .accumulators import accumulator_section
+from .accuracy import accuracy_section
+from .checks import layer_section, limits_section, verification_section
+from .context import Run
+from .cost import cost_section
+from .cycles import cycle_section
+from .header import header
+from .machine import machine_section
+from .markup import Markup, join, tag
+from .style import CSS
+
+_SECTIONS = {
+    "machine": ("Machine", machine_section),
+    "accuracy": ("Formats and accuracy", accuracy_section),
+    "accumulators": ("Accumulators", accumulator_section),
+    "cycles": ("Cycles", cycle_section),
+    "cost": ("Area and energy", cost_section),
+    "verification": ("Verification", verification_section),
+    "layers": ("Layers", layer_section),
+    "limits": ("Limits", limits_section),
+}
+
+
+def page(config: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
+    """The whole document; the same input gives the same text."""
+    run = Run(config, results)
+    links = [tag("a", title, href=f"#{anchor}") for anchor, (title, _) in _SECTIONS.items()]
+    body = join(
+        header(run),
+        tag("nav", *links),
+        *(build(run) for _, build in _SECTIONS.values()),
+        tag("footer", "Written by bitsmith from the JSON files of the run folder."),
+    )
+    head = join(
+        tag("meta", charset="utf-8"),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"bitsmith: {config['name']}"),
+        Markup(f"<style>{CSS}</style>"),
+    )
+    document = tag("html", tag("head", head), tag("body", body), lang="en")
+    return f"<!DOCTYPE html>\n{document}\n"
