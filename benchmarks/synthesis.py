@@ -95,6 +95,15 @@ def synthesize(
     )
 
 
+def synthesize_cells(component: wiring.Component) -> int:
+    """Generic cells of ``component`` after Yosys' ``synth``, flattened."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "design.il").write_text(to_rtlil(component, _TOP))
+        run_yosys(_asic_script(folder, None))
+        return int(_cells(folder / "generic.json")["num_cells"])
+
+
 def _asic_script(folder: Path, liberty: Path | None) -> str:
     lines = [
         f"read_rtlil {folder}/design.il",

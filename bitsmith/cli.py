@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from configs.errors import InputError
 from configs.load import preset_names
-from sw.formats import families
 
 from . import commands
 
@@ -60,7 +59,7 @@ def _parent_job() -> _Parser:
     numbers.add_argument(
         "--quantization", metavar="PRESET", help=", ".join(preset_names("quantization"))
     )
-    names = f"{', '.join(families())} (default bitmod_fp4)"
+    names = "number format, see 'bitsmith formats' (default bitmod_fp4)"
     numbers.add_argument("--format", metavar="NAME", help=names)
     numbers.add_argument(
         "--group-size", type=int, metavar="G", help="weights that share a scale (default 128)"

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from sw.accumulators import single_stage_bounds, witness
-from sw.formats import NumberFormat, families, family_terms, get_family
+from sw.formats import (
+    FormatFamily,
+    NumberFormat,
+    TermTable,
+    families,
+    fitting_terms,
+    get_family,
+)
+from sw.formats.block_tables import block_formats
+from sw.formats.pairs import pair_formats
 from sw.models import known_models
 from sw.quantize import quantization_error, quantize_matrix
 
@@ -52,7 +61,7 @@ def _quantize_matrix(options: Options) -> int:
     """A bare matrix in, an ``.npz`` with codes, scales, format_ids and dequantized out."""
     refuse_with_weights(options, except_for=("format", "group_size", "scale_format"))
     if not options.format:
-        raise InputError("--weights needs --format, one of " + ", ".join(families()))
+        raise InputError("--weights needs --format, one of those that 'bitsmith formats' lists")
     weights = load_matrix(options.weights, integers=False)
     matrix = quantize_matrix(
         weights,
@@ -190,43 +199,65 @@ def formats(options: Options, progress: Progress) -> int:
     """``bitsmith formats``."""
     if options.name is not None:
         return _format(options)
-    listed: list[dict[str, Any]] = []
-    for family in families().values():
-        terms = family_terms(family)
-        listed.append(
-            {
-                "name": family.name,
-                "bits": family.bits,
-                "members": [member.name for member in family.members],
-                "unit": float(family.unit),
-                "levels": len(family.all_levels),
-                "slots": terms.slots,
-                "base_shifts": list(terms.base_shifts),
-                "worst_escape": terms.worst_escape,
-                "source": family.members[0].source,
-            }
-        )
-    header = ["format", "bits", "members", "levels", "slots", "base shifts", "unit"]
+    listed = [_describe(family) for family in progress(families().values(), "formats")]
+    listed += [
+        {"name": name, "kind": "block", "bits_per_weight": block.bits_per_weight}
+        for name, block in block_formats().items()
+    ]
+    listed += [
+        {"name": name, "kind": "pairs", "bits_per_weight": pair.bits_per_weight}
+        for name, pair in pair_formats().items()
+    ]
     rows = [
         [
             entry["name"],
-            str(entry["bits"]),
-            str(len(entry["members"])),
-            str(entry["levels"]),
-            str(entry["slots"]),
-            ",".join(map(str, entry["base_shifts"])),
-            f"{entry['unit']:g}",
+            entry["kind"],
+            *(str(entry.get(key, "-")) for key in ("bits", "levels", "slots")),
+            ",".join(map(str, entry.get("base_shifts") or [])) or "-",
+            str(entry.get("lane_exponent_bits") or "-"),
+            f"{entry['unit']:g}" if "unit" in entry else "-",
         ]
         for entry in listed
     ]
+    header = ["format", "kind", "bits", "levels", "slots", "base shifts", "lane exp.", "unit"]
     emit(options, {"formats": listed}, text_table(header, rows))
     return 0
 
 
+def _terms_or_none(family: FormatFamily) -> TermTable | None:
+    """Terms on the BitMoD PE or the smallest one that fits; None where no PE does."""
+    try:
+        return fitting_terms(family)
+    except InputError:
+        return None
+
+
+def _describe(family: FormatFamily) -> dict[str, Any]:
+    """One entry of the listing; slots are null where no PE forms the levels."""
+    terms = _terms_or_none(family)
+    return {
+        "name": family.name,
+        "kind": "codes",
+        "bits": family.bits,
+        "members": [member.name for member in family.members],
+        "unit": float(family.unit),
+        "levels": len(family.all_levels),
+        "slots": terms.slots if terms else None,
+        "base_shifts": list(terms.base_shifts) if terms else None,
+        "lane_exponent_bits": terms.lane_exponent_bits if terms else None,
+        "worst_escape": terms.worst_escape if terms else None,
+        "provisional": any(member.provisional for member in family.members),
+        "source": family.members[0].source,
+    }
+
+
 def _format(options: Options) -> int:
     """One family or member, code by code."""
+    if options.name in block_formats() or options.name in pair_formats():
+        return _composite(options)
     family = get_family(options.name)
-    members = [_codes(member, options.name, family_terms(family)) for member in family.members]
+    terms = _terms_or_none(family)
+    members = [_codes(member, terms) for member in family.members]
     result = members[0] if len(members) == 1 else {"name": family.name, "members": members}
     rows = [
         [
@@ -242,16 +273,46 @@ def _format(options: Options) -> int:
     return 0
 
 
-def _codes(member: NumberFormat, name: str, terms: Any) -> dict[str, Any]:
+def _composite(options: Options) -> int:
+    """A block format and its elements, or a pair format byte by byte."""
+    if (block := block_formats().get(options.name)) is not None:
+        family = get_family(block.element)
+        result: dict[str, Any] = {
+            "name": block.name,
+            "kind": "block",
+            "element": block.element,
+            "block_size": block.block_size,
+            "scale_format": block.scale_format,
+            "rule": block.rule,
+            "bits_per_weight": block.bits_per_weight,
+            "members": [_codes(member, _terms_or_none(family)) for member in family.members],
+        }
+    else:
+        pair = pair_formats()[options.name]
+        result = {
+            "name": pair.name,
+            "kind": "pairs",
+            "bits_per_weight": pair.bits_per_weight,
+            "codes": [
+                {"code": byte, "levels": None if levels is None else list(levels)}
+                for byte, levels in enumerate(pair.byte_table)
+            ],
+        }
+    shown = {key: value for key, value in result.items() if key not in ("codes", "members")}
+    emit(options, result, "\n".join(f"{key}: {value}" for key, value in shown.items()))
+    return 0
+
+
+def _codes(member: NumberFormat, terms: TermTable | None) -> dict[str, Any]:
     """Codes of one format: value (null if unused), terms in units of level 1, slots."""
     codes = []
-    for code, level in enumerate(member.levels):
+    for code, (level, value) in enumerate(zip(member.levels, member.values, strict=True)):
         row = None
-        if level is not None:
+        if level is not None and terms is not None:
             chosen = zip(terms.terms[level], terms.base_shifts, strict=True)
             row = [term.value << shift for term, shift in chosen]
-        value = None if level is None else float(level * member.unit)
-        codes.append({"code": code, "value": value, "terms": row, "slots": terms.slots})
+        slots = terms.slots if terms else None
+        codes.append({"code": code, "value": value, "terms": row, "slots": slots})
     return {"name": member.name, "codes": codes}
 
 

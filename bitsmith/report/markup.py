@@ -56,7 +56,11 @@ def tag(name: str, *children: Child, **attributes: Attribute) -> Markup:
 
 
 def table(
-    header: Sequence[Child], rows: Sequence[Sequence[Child]], *, text_columns: int = 1, class_: str = ""
+    header: Sequence[Child],
+    rows: Sequence[Sequence[Child]],
+    *,
+    text_columns: int = 1,
+    class_: str = "",
 ) -> Markup:
     """Table whose first ``text_columns`` columns are text and whose others are numbers."""
 

@@ -97,7 +97,9 @@ class Tiling:
             ("chunks per group", self.chunks, GROUP_COUNT_BITS),
         ):
             if value >= 1 << bits:
-                raise InputError(f"the GEMM needs {value} {name}, a job has room for {(1 << bits) - 1}")
+                raise InputError(
+                    f"the GEMM needs {value} {name}, a job has room for {(1 << bits) - 1}"
+                )
 
 
 def tiling(machine: Machine, shape: GemmShape) -> Tiling:

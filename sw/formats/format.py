@@ -1,22 +1,38 @@
 """A number format: the one definition that every other part of bitsmith reads."""
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError
 
+Ties = Literal["even", "lower", "away", "zero"]
+#: integers: int64, or Python's own in an object array where int64 is too narrow
+Integers = NDArray[Any]
 
-@dataclass(frozen=True, kw_only=True)
+
+def integer_array(values: Sequence[Any]) -> Integers:
+    """``values`` (nested sequences of one shape) as int64, or as Python integers if wider."""
+    exact = np.array(values, dtype=object)
+    wide = exact.size and max(exact.max(), -exact.min()) >> 63
+    return exact if wide else exact.astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NumberFormat:
     """A table from code to level.
 
-    A code stands for the real value ``level * unit``; levels are integers, and the unit folds
-    into the scale, so that all arithmetic below the scale is exact.
+    A code stands for the real value ``level * unit``; levels are integers of any size, and the
+    unit folds into the scale, so that all arithmetic below the scale is exact. Arrays of levels
+    are int64 unless the format's own levels are wider (bfloat16, float8_e8m0fnu): then they hold
+    Python integers.
 
     Parameters
     ----------
@@ -24,9 +40,12 @@ class NumberFormat:
     bits : code width in bits.
     levels : ``2**bits`` integers by code; ``None`` marks a code that no encoder emits.
     unit : value of level 1.
-    specials : code -> nan, inf or -inf; such codes have no level.
-    ties : how :meth:`cast` rounds halfway cases: to the even code, to the lower level, or away
-        from zero.
+    specials : code -> nan, inf or -inf; such codes have no level. The first NaN listed is the one
+        that :meth:`cast` gives.
+    ties : how :meth:`cast` rounds halfway cases: to the even code, to the lower level, away from
+        zero (0 itself: up), or to the level nearer to zero.
+    codebook_values : published real value by code where the levels only come near it (code books
+        on an integer grid, square roots); None where ``level * unit`` is the value.
     provisional : the source was recalled, not read; docs/formats.md keeps the mark.
     source : where the table is published.
     """
@@ -36,7 +55,8 @@ class NumberFormat:
     levels: tuple[int | None, ...]
     unit: Fraction = Fraction(1)
     specials: Mapping[int, float] = field(default_factory=dict)
-    ties: Literal["even", "lower", "away"] = "lower"
+    ties: Ties = "lower"
+    codebook_values: tuple[float | None, ...] | None = None
     provisional: bool = False
     source: str
 
@@ -51,16 +71,44 @@ class NumberFormat:
         for code in self.specials:
             if self.levels[code] is not None:
                 raise InputError(f"format '{self.name}': code {code} is special and has a level")
+        if self.codebook_values is not None and len(self.codebook_values) != len(self.levels):
+            raise InputError(f"format '{self.name}': one code book value per code is needed")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NumberFormat):
+            return NotImplemented
+        return self is other or self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.name, self.levels))
+        return hash((self.name, self.bits, self.unit))
 
     @property
-    def grid(self) -> NDArray[np.int64]:
-        """Distinct levels in rising order, shape (count,)."""
-        return np.array(sorted({v for v in self.levels if v is not None}), dtype=np.int64)
+    def _key(self) -> tuple[object, ...]:
+        """Everything that makes formats equal; specials as text, because nan is not nan."""
+        specials = sorted((code, str(value)) for code, value in self.specials.items())
+        fields = (self.name, self.bits, self.levels, self.unit, self.ties, self.codebook_values)
+        return (*fields, specials, self.provisional, self.source)
 
-    @property
+    @cached_property
+    def _code_by_level(self) -> dict[int, int]:
+        """Lowest code of every level, levels in rising order."""
+        lowest: dict[int, int] = {}
+        for code, level in enumerate(self.levels):
+            if level is not None:
+                lowest.setdefault(level, code)
+        return dict(sorted(lowest.items()))
+
+    @cached_property
+    def _grid_codes(self) -> NDArray[np.int64]:
+        """Lowest code of every level of :attr:`grid`, shape (count,)."""
+        return _frozen(np.array(list(self._code_by_level.values()), dtype=np.int64))
+
+    @cached_property
+    def grid(self) -> Integers:
+        """Distinct levels in rising order, shape (count,), read-only."""
+        return _frozen(integer_array(list(self._code_by_level)))
+
+    @cached_property
     def max_magnitude(self) -> int:
         """Largest absolute level."""
         return max(abs(level) for level in self.levels if level is not None)
@@ -68,14 +116,41 @@ class NumberFormat:
     @property
     def values(self) -> tuple[float | None, ...]:
         """Real value of every code: level times unit, nan or inf for specials, None if unused."""
+        up, down = self.unit.as_integer_ratio()
         return tuple(
-            self.specials.get(code) if level is None else float(level * self.unit)
+            self.specials.get(code) if level is None else level * up / down
             for code, level in enumerate(self.levels)
         )
+
+    @cached_property
+    def _cuts(self) -> NDArray[np.float64]:
+        """Least float64 that :meth:`cast` rounds to each level but the lowest, (count - 1,).
+
+        Found in exact arithmetic, so that no cast ever rounds twice.
+        """
+        cuts = []
+        scale = 2 * self.unit.denominator
+        for below, (level, code) in itertools.pairwise(self._code_by_level.items()):
+            numerator = (below[0] + level) * self.unit.numerator
+            middle = numerator / scale
+            top, bottom = middle.as_integer_ratio()
+            error = top * scale - numerator * bottom
+            if error == 0:
+                rounds_up = {
+                    "even": code % 2 == 0,
+                    "lower": False,
+                    "away": middle >= 0,
+                    "zero": middle < 0,
+                }[self.ties]
+            else:
+                rounds_up = error > 0
+            cuts.append(middle if rounds_up else math.nextafter(middle, math.inf))
+        return np.array(cuts, dtype=np.float64)
 
     def cast(self, values: ArrayLike) -> NDArray[np.int64]:
         """Codes of the nearest values (any shape), saturating: inf becomes the largest level.
 
+        The value compared is ``level * unit`` (not the posit rule, which rounds bit strings).
         Halfway cases follow :attr:`ties`; of two codes for one level the lower wins, so a result
         of zero is +0. NaN needs a code for it.
 
@@ -84,25 +159,14 @@ class NumberFormat:
         InputError : a NaN in a format that has none.
         """
         wanted = np.asarray(values, dtype=np.float64)
-        grid = self.grid
-        code_of = np.array([self.levels.index(int(level)) for level in grid])
-        scaled = np.nan_to_num(wanted, nan=0.0, posinf=np.inf, neginf=-np.inf) / float(self.unit)
-        upper = np.searchsorted(grid, scaled).clip(1, max(1, len(grid) - 1))
-        upper = np.minimum(upper, len(grid) - 1)
-        lower = np.maximum(upper - 1, 0)
-        clipped = scaled.clip(grid[0], grid[-1])
-        below, above = clipped - grid[lower], grid[upper] - clipped
-        prefer_upper = {
-            "even": code_of[upper] % 2 == 0,
-            "lower": np.zeros(upper.shape, dtype=bool),
-            "away": clipped > 0,
-        }[self.ties]
-        codes = code_of[np.where((above < below) | ((above == below) & prefer_upper), upper, lower)]
-        if np.isnan(wanted).any():
-            nan_codes = [code for code, value in self.specials.items() if np.isnan(value)]
+        nan = np.isnan(wanted)
+        index = np.searchsorted(self._cuts, np.where(nan, 0.0, wanted), side="right")
+        codes = self._grid_codes[index]
+        if nan.any():
+            nan_codes = [code for code, value in self.specials.items() if math.isnan(value)]
             if not nan_codes:
                 raise InputError(f"format '{self.name}' has no code for NaN")
-            codes = np.where(np.isnan(wanted), nan_codes[0], codes)
+            codes = np.where(nan, nan_codes[0], codes)
         return codes
 
     @property
@@ -116,29 +180,71 @@ class NumberFormat:
             return self.levels.index(0)
         return next(code for code, level in enumerate(self.levels) if level is not None)
 
-    def decode(self, codes: ArrayLike) -> NDArray[np.int64]:
+    @cached_property
+    def _level_by_code(self) -> Integers:
+        """Level of every code, 0 where there is none."""
+        return integer_array([level or 0 for level in self.levels])
+
+    @cached_property
+    def _used(self) -> NDArray[np.bool_]:
+        """Whether a code has a level."""
+        return np.array([level is not None for level in self.levels])
+
+    def decode(self, codes: ArrayLike) -> Integers:
         """Levels of ``codes`` (any shape); unused or out-of-range codes are refused."""
         codes = np.asarray(codes)
         if codes.size and (codes.min() < 0 or codes.max() >= len(self.levels)):
             bad = codes[(codes < 0) | (codes >= len(self.levels))].flat[0]
             raise InputError(f"code {bad} is outside 0..{len(self.levels) - 1} of '{self.name}'")
-        used = np.array([level is not None for level in self.levels])
-        if not used[codes].all():
-            bad = codes[~used[codes]].flat[0]
+        if not self._used[codes].all():
+            bad = codes[~self._used[codes]].flat[0]
             raise InputError(f"code {bad} has no level in '{self.name}'")
-        return np.array([level or 0 for level in self.levels], dtype=np.int64)[codes]
+        return self._level_by_code[codes]
 
     def encode(self, levels: ArrayLike) -> NDArray[np.unsignedinteger]:
         """Codes of exact ``levels`` (any shape); the lowest code wins where two share a level."""
-        levels = np.asarray(levels, dtype=np.int64)
         grid = self.grid
-        code_of = np.array([self.levels.index(int(level)) for level in grid])
-        code_of = code_of.astype(np.uint8 if self.bits <= 8 else np.uint16)
+        levels = np.asarray(levels, dtype=grid.dtype)
         index = np.minimum(np.searchsorted(grid, levels), len(grid) - 1)
         if not np.array_equal(grid[index], levels):
             bad = levels[grid[index] != levels].flat[0]
             raise InputError(f"level {bad} does not exist in '{self.name}'")
-        return code_of[index]
+        codes: NDArray[np.unsignedinteger] = self._grid_codes[index].astype(
+            np.uint8 if self.bits <= 8 else np.uint16
+        )
+        return codes
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def sign_magnitude(
+    name: str, magnitudes: Sequence[int], *, minus_zero: int | None, **fields: Any
+) -> NumberFormat:
+    """Sign bit on top of an index into ``magnitudes``.
+
+    Parameters
+    ----------
+    magnitudes : ``2**(bits - 1)`` levels by code, the first being 0.
+    minus_zero : level of the code "minus 0", or None to leave it unused.
+    fields : remaining fields of :class:`NumberFormat`.
+    """
+    negative = [minus_zero if code == 0 else -level for code, level in enumerate(magnitudes)]
+    return NumberFormat(
+        name=name, bits=len(magnitudes).bit_length(), levels=(*magnitudes, *negative), **fields
+    )
+
+
+def from_values(name: str, values: Sequence[Fraction | None], **fields: Any) -> NumberFormat:
+    """Format of exact ``values`` by code (None: no level), on the coarsest unit that fits all."""
+    used = [value for value in values if value is not None]
+    denominator = math.lcm(*(value.denominator for value in used))
+    unit = Fraction(math.gcd(*(int(value * denominator) for value in used)), denominator)
+    levels = tuple(None if value is None else int(value / unit) for value in values)
+    bits = (len(values) - 1).bit_length()
+    return NumberFormat(name=name, bits=bits, levels=levels, unit=unit, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +294,6 @@ class FormatFamily:
         return max(member.max_magnitude for member in self.members)
 
     @property
-    def level_table(self) -> NDArray[np.int64]:
+    def level_table(self) -> Integers:
         """Levels by (format id, code), shape (members, 2**bits); unused codes read 0."""
-        return np.array([[v or 0 for v in m.levels] for m in self.members], dtype=np.int64)
+        return integer_array([[v or 0 for v in m.levels] for m in self.members])

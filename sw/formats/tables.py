@@ -1,85 +1,117 @@
-"""The tables. Adding a format means adding one entry here; everything else is derived."""
+"""The registry of formats. The tables are in the modules beside this one: adding a format means
+adding one entry there; everything else is derived.
 
-from fractions import Fraction
+Tables are built when first asked for, so that importing costs nothing.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 from configs.errors import unknown_name
 
+from . import ant, bitmod, codebooks, integers, minifloats, tapered
 from .format import FormatFamily, NumberFormat
+from .terms import MAX_CODE_BITS, MAX_LEVEL_BITS
 
-BITMOD = "BitMoD (HPCA 2025), Table IV"
-
-
-def integer(bits: int) -> NumberFormat:
-    """Two's complement without the most negative value (symmetric, restricted)."""
-    half = 1 << (bits - 1)
-    levels = [code if code < half else code - 2 * half for code in range(2 * half)]
-    return NumberFormat(
-        name=f"int{bits}",
-        bits=bits,
-        levels=tuple(None if level == -half else level for level in levels),
-        source="symmetric restricted range, two's complement",
-    )
-
-
-def sign_magnitude(
-    name: str, magnitudes: tuple[int, ...], *, unit: Fraction, minus_zero: int, source: str
-) -> NumberFormat:
-    """Sign bit on top of an index into ``magnitudes``; ``minus_zero`` is the level of code -0."""
-    negative = [minus_zero if m == 0 else -m for m in magnitudes]
-    return NumberFormat(
-        name=name,
-        bits=len(magnitudes).bit_length(),
-        levels=magnitudes + tuple(negative),
-        unit=unit,
-        source=source,
-    )
+#: single formats by name, in the order of listings
+FORMATS: dict[str, Callable[[], NumberFormat]] = {
+    **integers.FORMATS,
+    **minifloats.FORMATS,
+    **ant.FORMATS,
+    **tapered.FORMATS,
+    **codebooks.FORMATS,
+}
+#: families of several members
+FAMILIES: dict[str, Callable[[], FormatFamily]] = {**bitmod.FAMILIES, **ant.FAMILIES}
+#: formats of any size, resolved by name: pattern, how to write it, builder
+PATTERNS: list[
+    tuple[re.Pattern[str], str, Callable[[re.Match[str]], NumberFormat | FormatFamily]]
+] = [
+    (minifloats.PATTERN, minifloats.PATTERN_NAME, minifloats.by_name),
+    (tapered.POSIT_PATTERN, tapered.POSIT_NAME, tapered.posit_by_name),
+    (tapered.ADAPTIVFLOAT_PATTERN, tapered.ADAPTIVFLOAT_NAME, tapered.adaptivfloat_by_name),
+    (bitmod.PATTERN, bitmod.PATTERN_NAME, bitmod.by_name),
+]
 
 
-def bitmod(bits: int) -> FormatFamily:
-    """FP3 or FP4 with code -0 replaced by one of four special values, chosen per group.
-
-    FP4: 0.5 1 1.5 2 3 4 6 with +-5 or +-8; FP3: 1 2 4 with +-3 or +-6. Members in the order of the
-    published search: extra resolution +, -, extra asymmetry +, -.
-    """
-    magnitudes = (0, 1, 2, 3, 4, 6, 8, 12) if bits == 4 else (0, 1, 2, 4)
-    unit = Fraction(1, 2) if bits == 4 else Fraction(1)
-    resolution, asymmetry = (10, 16) if bits == 4 else (3, 6)
-    specials = {
-        "er_pos": resolution,
-        "er_neg": -resolution,
-        "ea_pos": asymmetry,
-        "ea_neg": -asymmetry,
-    }
-    return FormatFamily(
-        name=f"bitmod_fp{bits}",
-        members=tuple(
-            sign_magnitude(
-                f"bitmod_fp{bits}_{suffix}",
-                magnitudes,
-                unit=unit,
-                minus_zero=special,
-                source=BITMOD,
-            )
-            for suffix, special in specials.items()
-        ),
-    )
+def _single(member: NumberFormat) -> FormatFamily:
+    return FormatFamily(name=member.name, members=(member,))
 
 
 @cache
-def families() -> dict[str, FormatFamily]:
-    """Every family by name, a single format being the family of itself."""
-    listed = [bitmod(4), bitmod(3)]
-    listed += [FormatFamily(name=f"int{b}", members=(integer(b),)) for b in (4, 6, 8)]
-    return {family.name: family for family in listed}
+def _listed(name: str) -> FormatFamily:
+    return FAMILIES[name]() if name in FAMILIES else _single(FORMATS[name]())
+
+
+@cache
+def _by_pattern(name: str) -> FormatFamily | None:
+    """The family that a pattern gives ``name``; None if none fits."""
+    for pattern, _, build in PATTERNS:
+        if match := pattern.fullmatch(name):
+            built = build(match)
+            return built if isinstance(built, FormatFamily) else _single(built)
+    return None
+
+
+class _Registry(Mapping[str, FormatFamily]):
+    """Families by name, each built when it is first looked up."""
+
+    def __getitem__(self, name: str) -> FormatFamily:
+        if name not in FAMILIES and name not in FORMATS:
+            raise KeyError(name)
+        return _listed(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*FAMILIES, *FORMATS])
+
+    def __len__(self) -> int:
+        return len(FAMILIES) + len(FORMATS)
+
+
+_REGISTRY = _Registry()
+
+
+def families() -> Mapping[str, FormatFamily]:
+    """Every listed family by name, a single format being the family of itself.
+
+    16-bit and scale formats are among them; formats of any size (``minifloat_e4m1``) are not, they
+    come from :func:`get_family`.
+    """
+    return _REGISTRY
+
+
+@cache
+def serial_families() -> Mapping[str, FormatFamily]:
+    """The families that a term-serial PE can multiply by, by name.
+
+    Their codes have at most 8 bits, and their levels fit the shifts of the widest lane exponents:
+    not the 16-bit formats, nor the scale format float8_e8m0fnu. All have a term table for some PE
+    (:func:`sw.formats.smallest_pe`), not all for one with 2-bit lane exponents.
+    """
+    return {
+        name: family
+        for name, family in families().items()
+        if family.bits <= MAX_CODE_BITS and family.max_magnitude.bit_length() <= MAX_LEVEL_BITS
+    }
 
 
 def get_family(name: str) -> FormatFamily:
-    """The family called ``name``, or the family of the single format of that name."""
-    known = families()
-    if name in known:
-        return known[name]
-    members = {m.name: m for family in known.values() for m in family.members}
+    """The family called ``name``, or the family of the single format of that name.
+
+    Besides the listed names: ``minifloat_e{e}m{m}``, ``posit{n}_es{e}``, ``adaptivfloat{n}_e{e}``
+    of any size, and ``bitmod_fp4_sv_pos5_neg2p5`` for special values of one's own.
+
+    Raises
+    ------
+    InputError : no such format (the nearest name is given), or a size that it cannot have.
+    """
+    if name in FAMILIES or name in FORMATS:
+        return _listed(name)
+    if (family := _by_pattern(name)) is not None:
+        return family
+    members = {m.name: m for listed in FAMILIES for m in _listed(listed).members}
     if name in members:
-        return FormatFamily(name=name, members=(members[name],))
-    raise unknown_name("number format", name, [*known, *members])
+        return _single(members[name])
+    written = [text for _, text, _ in PATTERNS]
+    raise unknown_name("number format", name, [*families(), *members, *written])

@@ -14,6 +14,7 @@ possible for the PE. Ties are broken, in this order, by
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +24,12 @@ from numpy.typing import NDArray
 from configs.errors import InputError
 
 from .format import FormatFamily
+
+MAX_LANE_EXPONENT_BITS = 6
+#: levels stay below 2**MAX_LEVEL_BITS, and no term is larger: sums of terms then fit int64
+MAX_LEVEL_BITS = 58
+MAX_SLOTS = 4
+MAX_CODE_BITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +110,13 @@ class _Choices:
 
 @cache
 def _choices(shifts: tuple[int, ...], lane_exponent_bits: int) -> _Choices:
-    single = [(0, 0, 0)] + [(1, n, e) for n in (0, 1) for e in range(1 << lane_exponent_bits)]
-    chosen = list(itertools.product(single, repeat=len(shifts)))
-    fields = np.array(chosen, dtype=np.int64).reshape(len(chosen), len(shifts), 3)
+    used = [min(1 << lane_exponent_bits, MAX_LEVEL_BITS + 1 - shift) for shift in shifts]
+    fields = np.zeros((1, 0, 3), dtype=np.int64)
+    for count in used:
+        digits = np.array([(0, 0, 0)] + [(1, n, e) for n in (0, 1) for e in range(count)])
+        before = np.repeat(fields, len(digits), axis=0)
+        after = np.tile(digits, (len(fields), 1))[:, None]
+        fields = np.concatenate([before, after], axis=1)
     magnitudes = fields[..., 0] << fields[..., 2] + np.array(shifts, dtype=np.int64)
     prefixes = np.cumsum(np.where(fields[..., 1], -magnitudes, magnitudes), axis=1)
     padded = np.pad(prefixes, ((0, 0), (1, 0)))
@@ -164,13 +175,82 @@ def _choose_terms(
     )
 
 
+def _non_adjacent(level: int) -> int:
+    """Places of the signed powers of two that add up to ``level``, as few as there can be."""
+    return (abs(level) ^ 3 * abs(level)) >> 1
+
+
+def _least_slots(levels: tuple[int, ...]) -> int:
+    return max(1, *(_non_adjacent(level).bit_count() for level in levels))
+
+
+@cache
+def _smallest(levels: tuple[int, ...], max_bits: int) -> tuple[int, int] | None:
+    """Fewest slots, then least lane exponent width up to ``max_bits``, without base shifts."""
+    largest = max(map(abs, levels))
+    if largest >> MAX_LEVEL_BITS:
+        return None
+    least = _least_slots(levels)
+    top = max(_non_adjacent(level).bit_length() for level in levels) - 1
+    for slots in range(least, max(least, MAX_SLOTS) + 1):
+        for bits in range(1, max_bits + 1):
+            if slots << (1 << bits) - 1 < largest:
+                continue
+            if top < 1 << bits or _reaches((0,) * slots, levels, bits):
+                return slots, bits
+    return None
+
+
+def smallest_pe(
+    family: FormatFamily, max_lane_exponent_bits: int = MAX_LANE_EXPONENT_BITS
+) -> TermTable:
+    """The term table of the PE that forms a family in the fewest slots.
+
+    All shifts are the lanes' own (base shifts 0); of the PEs with that number of slots it is the
+    one with the narrowest lane exponents.
+
+    Raises
+    ------
+    InputError : such lane exponents do not reach every level, or codes are wider than 8 bits.
+    """
+    _check_serial(family)
+    if found := _smallest(family.all_levels, max_lane_exponent_bits):
+        slots, bits = found
+        return _choose_terms((0,) * slots, family.all_levels, bits)
+    raise InputError(
+        f"format '{family.name}': no lane exponent of up to {max_lane_exponent_bits} bits forms "
+        f"levels up to {_shown(family.max_magnitude)} in {MAX_SLOTS} slots"
+    )
+
+
+def _check_serial(family: FormatFamily) -> None:
+    if family.bits > MAX_CODE_BITS:
+        raise InputError(
+            f"format '{family.name}' has {family.bits}-bit codes, "
+            f"a term-serial PE takes at most {MAX_CODE_BITS}"
+        )
+
+
+def _shown(level: int) -> str:
+    sign = "-" if level < 0 else ""
+    return str(level) if abs(level) < 1 << 32 else f"{sign}2**{math.log2(abs(level)):.1f}"
+
+
+def _remedy(levels: tuple[int, ...]) -> str:
+    """What would make ``levels`` fit."""
+    if not (found := _smallest(levels, MAX_LANE_EXPONENT_BITS)):
+        return f"no lane exponent of up to {MAX_LANE_EXPONENT_BITS} bits forms them"
+    slots, bits = found
+    return f"fits with {bits}-bit lane exponents in {slots} slot{'s' * (slots > 1)}"
+
+
 @cache
 def term_table(
     levels: tuple[int, ...],
     *,
     lane_exponent_bits: int = 2,
     max_base_shift: int = 6,
-    max_slots: int = 4,
+    max_slots: int = MAX_SLOTS,
 ) -> TermTable:
     """Search the least number of slots in which a PE forms every one of ``levels``.
 
@@ -185,7 +265,8 @@ def term_table(
     ------
     InputError : no schedule within the limits reaches every level.
     """
-    for slots in range(1, max_slots + 1):
+    fits = max(map(abs, levels)) >> MAX_LEVEL_BITS == 0
+    for slots in range(_least_slots(levels), max_slots + 1 if fits else 0):
         for largest in range(max_base_shift + 1):
             schedules = [
                 shifts
@@ -197,12 +278,35 @@ def term_table(
                 tables = [_choose_terms(order, levels, lane_exponent_bits) for order in orders]
                 return min(tables, key=lambda table: (table.worst_escape, table.base_shifts))
     raise InputError(
-        f"levels {levels[0]}..{levels[-1]} need more than {max_slots} slots with "
+        f"levels {_shown(levels[0])}..{_shown(levels[-1])} need more than {max_slots} slots with "
         f"{lane_exponent_bits}-bit lane exponents and base shifts up to {max_base_shift}: "
-        "allow a wider lane exponent, a larger base shift or more slots"
+        f"{_remedy(levels)}"
     )
 
 
 def family_terms(family: FormatFamily, *, lane_exponent_bits: int = 2) -> TermTable:
-    """The term table of a family, searched for the union of its members' levels."""
-    return term_table(family.all_levels, lane_exponent_bits=lane_exponent_bits)
+    """The term table of a family, searched for the union of its members' levels.
+
+    Raises
+    ------
+    InputError : as :func:`term_table`, or codes are wider than 8 bits.
+    """
+    _check_serial(family)
+    try:
+        return term_table(family.all_levels, lane_exponent_bits=lane_exponent_bits)
+    except InputError as error:
+        raise InputError(f"format '{family.name}': {error}") from None
+
+
+def fitting_terms(family: FormatFamily) -> TermTable:
+    """Terms on the BitMoD PE (2-bit lane exponents), else on the smallest PE that forms them.
+
+    Raises
+    ------
+    InputError : no PE of up to 6-bit lane exponents and :data:`MAX_SLOTS` slots does.
+    """
+    try:
+        return family_terms(family)
+    except InputError:
+        bits = smallest_pe(family).lane_exponent_bits
+        return family_terms(family, lane_exponent_bits=bits)

@@ -136,13 +136,19 @@ def quantize_matrix(
 
     Raises
     ------
-    InputError : weights, group size or scale format outside the above.
+    InputError : weights, group size or scale format outside the above, or a format whose values
+        leave float16.
     """
     check_group_size(group_size)
     if scale_format not in SCALE_FORMATS:
         raise unknown_name("scale format", scale_format, SCALE_FORMATS)
     halves = _as_float16(weights)
     unit = half_unit(family)
+    largest = float(family.max_magnitude * unit)
+    if largest > float(np.finfo(np.float16).max):
+        raise InputError(
+            f"values of '{family.name}' reach {largest:g}, beyond the float16 of scales and weights"
+        )
     grids = [_grid(member, float(unit)) for member in family.members]
     rows, columns = halves.shape
     whole = columns // group_size * group_size

@@ -11,7 +11,7 @@ from configs.timing import CAUSES, HEADER_QUEUE_GROUPS
 from sim import Gaps, gemm_activity, simulate_gemm
 from sim.array import ArraySimulator
 from sw.compile import GemmShape, Machine, tiling
-from sw.formats import families, get_family
+from sw.formats import get_family
 
 
 def machine(rows=2, cols=2, lanes=2, family="bitmod_fp4", queue_beats=4) -> Machine:
@@ -122,7 +122,7 @@ all_gaps = st.builds(Gaps, weights=gap_lists, activations=gap_lists, results=gap
     rows=st.integers(1, 4),
     lanes=st.integers(1, 5),
     queue=st.integers(2, 5),
-    family=st.sampled_from(sorted(families())),
+    family=st.sampled_from(["bitmod_fp4", "binary", "int6", "int8"]),
 )
 def test_equals_naive_clocking(shape, gaps, rows, lanes, queue, family) -> None:
     built = machine(rows=rows, lanes=lanes, family=family, queue_beats=queue)

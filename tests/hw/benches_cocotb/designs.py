@@ -1,23 +1,32 @@
 """What the cocotb benches run on: blocks side by side in one top, and a small accelerator."""
 
+import contextlib
 from functools import cache
 
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Out
 
+from configs.errors import InputError
 from configs.schema import AcceleratorConfig, AccumulatorConfig
 from hw.dequant import SerialDequantizer
 from hw.emit import to_verilog
 from hw.pe import SerialPE
 from hw.terms import TermDecoder
 from sw.compile import Machine
-from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
+from sw.formats import (
+    FormatFamily,
+    NumberFormat,
+    family_terms,
+    fitting_terms,
+    get_family,
+    serial_families,
+)
 
 #: the decoder's corner cases: one slot, and a format id that names no member
 TERNARY = FormatFamily(
-    name="ternary",
-    members=(NumberFormat(name="ternary", bits=2, levels=(0, 1, None, -1), source="one slot"),),
+    name="one_slot",
+    members=(NumberFormat(name="one_slot", bits=2, levels=(0, 1, None, -1), source="one slot"),),
 )
 THREE = FormatFamily(name="three", members=get_family("bitmod_fp3").members[:3])
 
@@ -27,11 +36,29 @@ GROUP_BITS, SCALE_BITS = 10, 8
 DEQUANTIZER_BITS = {"saturate": 20, "wrap": 12, "flag": 18}
 
 
+def lane_exponent_bits(family: FormatFamily) -> int:
+    """Width with which a family fits."""
+    return fitting_terms(family).lane_exponent_bits
+
+
+@cache
+def fitting() -> tuple[FormatFamily, ...]:
+    """Every family that some PE forms in the slots it has."""
+    found = []
+    for family in serial_families().values():
+        with contextlib.suppress(InputError):
+            fitting_terms(family)
+            found.append(family)
+    return tuple(found)
+
+
+@cache
 def decoder_cases() -> dict[str, tuple[FormatFamily, int]]:
     """Output prefix -> family and lane exponent width of every decoder in :class:`Blocks`."""
-    cases = {f"{f.name}_2": (f, 2) for f in [*families().values(), TERNARY, THREE]}
+    cases = {f"{f.name}_{lane_exponent_bits(f)}": (f, lane_exponent_bits(f)) for f in fitting()}
+    cases |= {f"{family.name}_2": (family, 2) for family in (TERNARY, THREE)}
     fp4 = get_family("bitmod_fp4")
-    return cases | {"bitmod_fp4_1": (fp4, 1), "bitmod_fp4_3": (fp4, 3), "ternary_1": (TERNARY, 1)}
+    return cases | {"bitmod_fp4_1": (fp4, 1), "bitmod_fp4_3": (fp4, 3), "one_slot_1": (TERNARY, 1)}
 
 
 def pe_cases() -> dict[str, dict]:

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from sw.formats import FormatFamily, NumberFormat, families, get_family
+from sw.formats import FormatFamily, NumberFormat, get_family
 from sw.quantize import QuantizedMatrix, quantize_matrix
 
+#: with and without a level 0, several members, other units
+FEW = ("ant4", "binary", "bitmod_fp3", "bitmod_fp4", "float8_e4m3fn", "int4", "int8", "nf4")
 repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 
 
@@ -62,7 +64,7 @@ def test_second_level_scales(matrix):
 
 @repeatable
 @given(
-    family=st.sampled_from(sorted(families())),
+    family=st.sampled_from(FEW),
     group_size=st.integers(1, 20),
     spread=st.sampled_from([0.0, 1.0, 4.0]),
     seed=st.integers(0, 99),
