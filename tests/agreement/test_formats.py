@@ -1,0 +1,57 @@
+"""Every term-serial format on the RTL: all codes, whole GEMMs, cycles; and the published table."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.formats import MEASURED, run_format
+from sw.formats import serial_families
+
+pytestmark = pytest.mark.rtl
+ROWS = {row["name"]: row for row in json.loads(MEASURED.read_text())}
+#: run with every `make test`; `make agreement` runs all
+SAMPLE = (
+    *("ant4", "apot4", "binary", "float4_e2m1fn", "float6_e3m2fn", "float8_e4m3fn", "float8_e5m2"),
+    *("hifloat8", "int5_full", "int8_asym", "nf4", "posit8_es0", "ternary", "uint8"),
+)
+
+
+def check(name: str) -> None:
+    row = run_format(serial_families()[name])
+    assert row == ROWS[name], "run 'python -m benchmarks.formats --write'"
+    if "values_only" not in row:
+        assert row["outputs_equal"] and row["cycles_equal"] and row["packing"], row["failure"]
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_sample(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.agreement
+@pytest.mark.parametrize("name", sorted(set(serial_families()) - set(SAMPLE)))
+def test_all_others(name: str) -> None:
+    check(name)
+
+
+def test_table_is_complete() -> None:
+    assert list(ROWS) == list(serial_families())
+    ran = [row for row in ROWS.values() if "values_only" not in row]
+    assert len(ran) >= 80
+    assert all(row["outputs_equal"] and row["cycles_equal"] for row in ran)
+    for row in ran:
+        family = serial_families()[row["name"]]
+        used = sum(v is not None for member in family.members for v in member.levels)
+        assert row["codes_on_rtl"] == used
+
+
+def test_a_format_of_ones_own(capsys) -> None:
+    """The worked example at the end of docs/formats.md."""
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(example.splitlines()) <= 21
+    exec(compile(example, "docs/formats.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "equal - " in printed
