@@ -13,18 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.synthesis import synthesize_cells
 from bitsmith.tables import text_table
-from bitsmith.verify import Case, random_cases, verify
+from bitsmith.verify import Case, compile_layer, draw_gaps, random_cases, verify
 from configs.errors import InputError
 from configs.schema import AcceleratorConfig
 from hw.terms import TermDecoder
 from sw.compile import GemmProgram, Machine, worst_case_widths
 from sw.formats import FormatFamily, fitting_terms, serial_families
+from sw.formats.block_tables import block_formats, get_block_format
 from sw.formats.packing import get_packing
-from sw.quantize import quantization_error, quantize_matrix
+from sw.formats.planes import PlaneSum, dual_binary, nested_read, residual_planes
+from sw.formats.trit_planes import trit_planes
+from sw.quantize import (
+    QuantizedMatrix,
+    plane_matrix,
+    quantization_error,
+    quantize_activations,
+    quantize_blocks,
+    quantize_matrix,
+)
 
 MEASURED = Path(__file__).parents[1] / "docs" / "formats_measured.json"
 GROUP_SIZE, RANDOM_JOBS, SEED = 128, 4, 3
@@ -110,6 +121,47 @@ def _run_on_rtl(family: FormatFamily, rng: np.random.Generator) -> dict[str, Any
     }
 
 
+def run_composite(name: str) -> dict[str, Any]:
+    """One row of a block or plane format: every pass as a GEMM of real codes and scales."""
+    rng = np.random.default_rng(SEED)
+    matrices = COMPOSITES[name](rng.standard_normal((11, 100)))
+    tokens, _ = quantize_activations(rng.standard_normal((5, 100)))
+    results = []
+    for matrix in matrices:
+        machine = machine_for(matrix.family)
+        program = compile_layer(machine, name, matrix, tokens)
+        results += verify(machine, [Case(name=name, program=program, gaps=draw_gaps(program, rng))])
+    return {
+        "name": name,
+        "element": matrices[0].family.name,
+        "passes": len(matrices),
+        "slots": machine_for(matrices[0].family).terms.slots,
+        "bits_per_weight": sum(m.bits_per_weight for m in matrices),
+        "outputs": sum(result.outputs for result in results),
+        "equal": all(result.passed for result in results),
+    }
+
+
+def _planes(build: Callable[[NDArray], PlaneSum]) -> Callable[[NDArray], list[QuantizedMatrix]]:
+    return lambda weights: [plane_matrix(plane) for plane in build(weights).planes]
+
+
+#: block formats, then plane formats: weights -> one quantized matrix per pass
+COMPOSITES: dict[str, Callable[[NDArray], list[QuantizedMatrix]]] = {
+    **{
+        name: lambda weights, block=block: [quantize_blocks(weights, block)]
+        for name, block in block_formats().items()
+    },
+    "bfp4_b16": lambda weights: [quantize_blocks(weights, get_block_format("bfp4_b16"))],
+    "PTQTP trit planes": _planes(lambda weights: trit_planes(weights, group_size=32)),
+    "DB-LLM dual binary": _planes(lambda weights: dual_binary(weights, group_size=32)),
+    "REx residuals, 2 x int4": _planes(lambda w: residual_planes(w, bits=4, terms=2)),
+    "int8 store read at 4 bits": lambda weights: [
+        plane_matrix(nested_read(residual_planes(weights, bits=8, terms=1).planes[0], 4))
+    ],
+}
+
+
 def measure(names: list[str], show: Callable[[Any], Any] = lambda items: items) -> list[dict]:
     """Rows of the named families."""
     families = serial_families()
@@ -124,14 +176,22 @@ def main() -> int:
     options = parser.parse_args()
     names = options.names or list(serial_families())
     rows = measure(names, lambda items: tqdm(items, disable=None))
+    composites = (
+        [] if options.names else [run_composite(name) for name in tqdm(COMPOSITES, disable=None)]
+    )
     header = ["format", "bits", "slots", "lane exp.", "codes", "GEMMs", "equal", "cycles", "cells"]
     print(text_table([*header, "bits/w"], [_cells(row) for row in rows]))
+    for row in composites:
+        print(
+            f"{row['name']}: {row['passes']} pass(es), {'equal' if row['equal'] else 'DIFFERENT'}"
+        )
     if options.write:
-        MEASURED.write_text(json.dumps(rows, indent=1) + "\n")
+        content = {"formats": rows, "composites": composites}
+        MEASURED.write_text(json.dumps(content, indent=1) + "\n")
     failed = [
         r["name"] for r in rows if "failure" in r and not (r["outputs_equal"] and r["cycles_equal"])
     ]
-    return 1 if failed else 0
+    return 1 if failed or not all(row["equal"] for row in composites) else 0
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

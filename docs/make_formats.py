@@ -31,7 +31,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def measured() -> list[dict[str, Any]]:
     """Rows that ``python -m benchmarks.formats --write`` made, in the registry's order."""
-    rows = {row["name"]: row for row in json.loads(MEASURED.read_text())}
+    rows = {row["name"]: row for row in json.loads(MEASURED.read_text())["formats"]}
     return [rows[name] for name in serial_families()]
 
 
@@ -65,6 +65,24 @@ def _yes(value: bool) -> str:
     return "yes" if value else "NO"
 
 
+def composites() -> str:
+    """One row per block or plane format that ran on the RTL."""
+    provisional = {name for name, block in block_formats().items() if block.provisional}
+    rows = [
+        [
+            f"`{row['name']}`" + (" (p)" if row["name"] in provisional else ""),
+            f"`{row['element']}`",
+            str(row["passes"]),
+            str(row["slots"]),
+            f"{row['outputs']} {_yes(row['equal'])}",
+            f"{row['bits_per_weight']:.3f}",
+        ]
+        for row in json.loads(MEASURED.read_text())["composites"]
+    ]
+    header = ["format", "elements", "passes", "slots", "outputs on RTL = golden, cycles = sim"]
+    return table([*header, "bits per weight"], rows)
+
+
 def values_only() -> str:
     """Formats that are defined, encoded and decoded, but do not run on the array as they are."""
     rows = [
@@ -75,22 +93,8 @@ def values_only() -> str:
     others = [name for name in families() if name not in serial_families()]
     reason = "not a weight format of the term-serial PE (16-bit codes, or a scale)"
     rows += [[f"`{name}`", "codes", reason] for name in others]
-    reason = "elements run as the format `{}`; the dequantizer does not take {} scales yet"
-    rows += [
-        [f"`{name}`" + (" (p)" if block.provisional else ""), "block",
-         reason.format(block.element, block.scale_format)]
-        for name, block in block_formats().items()
-    ]  # fmt: skip
     reason = "needs a pair decoder in front of the term decoder"
     rows += [[f"`{name}`", "pairs", reason] for name in pair_formats()]
-    rows += [
-        [
-            name,
-            "planes",
-            "one pass per plane, each plane a format above; no job joins the passes yet",
-        ]
-        for name in ("PTQTP trit planes", "DB-LLM dual binary", "REx residuals", "nested integers")
-    ]
     return table(["format", "kind", "why not on the RTL"], rows)
 
 
@@ -156,6 +160,8 @@ def page(text: str) -> str:
         BEGIN,
         "## Formats on the array",
         summary(),
+        "## Block and plane formats",
+        composites(),
         "## Values only",
         values_only(),
         "## Packings",

@@ -226,6 +226,10 @@ class BlockFormat:
             )
         return halves.view(np.uint16)
 
+    def scales(self, coded: BlockCodes) -> NDArray[np.float64]:
+        """Block scales, float64 (N, blocks), without tensor scale and element unit."""
+        return self._scales(coded.scale_codes)
+
     def _scales(self, codes: NDArray) -> NDArray[np.float64]:
         """Block scales of their codes, NaN included."""
         if self.scale_format == "e8m0":

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.formats import MEASURED, run_format
+from benchmarks.formats import COMPOSITES, MEASURED, run_composite, run_format
 from sw.formats import serial_families
 
 pytestmark = pytest.mark.rtl
-ROWS = {row["name"]: row for row in json.loads(MEASURED.read_text())}
+PUBLISHED = json.loads(MEASURED.read_text())
+ROWS = {row["name"]: row for row in PUBLISHED["formats"]}
+COMPOSITE_ROWS = {row["name"]: row for row in PUBLISHED["composites"]}
 #: run with every `make test`; `make agreement` runs all
 SAMPLE = (
     *("ant4", "apot4", "binary", "float4_e2m1fn", "float6_e3m2fn", "float8_e4m3fn", "float8_e5m2"),
@@ -36,8 +38,24 @@ def test_all_others(name: str) -> None:
     check(name)
 
 
+@pytest.mark.parametrize("name", ["mxfp4", "nvfp4", "mxint8", "PTQTP trit planes"])
+def test_composites(name: str) -> None:
+    """Block formats on exact 8-bit scales, plane formats pass by pass."""
+    row = run_composite(name)
+    assert row == COMPOSITE_ROWS[name]
+    assert row["equal"]
+
+
+@pytest.mark.agreement
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_all_composites(name: str) -> None:
+    assert run_composite(name) == COMPOSITE_ROWS[name]
+
+
 def test_table_is_complete() -> None:
     assert list(ROWS) == list(serial_families())
+    assert list(COMPOSITE_ROWS) == list(COMPOSITES)
+    assert all(row["equal"] for row in COMPOSITE_ROWS.values())
     ran = [row for row in ROWS.values() if "values_only" not in row]
     assert len(ran) >= 80
     assert all(row["outputs_equal"] and row["cycles_equal"] for row in ran)

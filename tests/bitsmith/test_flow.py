@@ -112,7 +112,8 @@ def test_failed_verification_leaves_no_old_verdict(config, tmp_path: Path, monke
     flow.run(config, folder=tmp_path)
 
     def fail(job, folder):
-        case = {"name": "x", "passed": False, "failure": "wrong"}
+        shape = dict.fromkeys(("m", "n", "k", "outputs", "rtl_cycles", "simulated_cycles"), 1)
+        case = {"name": "x", "passed": False, "failure": "wrong", "gaps": False, **shape}
         return {"passed": False, "outputs": 0, "rtl_cycles": 0, "cases": [case]}
 
     monkeypatch.setitem(flow.STEPS, "verify", fail)
