@@ -79,7 +79,7 @@ def run_format(family: FormatFamily) -> dict[str, Any]:
     """One row: what was run, and what it showed; ``values_only`` says why nothing could run."""
     row: dict[str, Any] = {
         "name": family.name,
-        "bits": family.bits,
+        "bits": family.stored_bits,
         "members": len(family.members),
         "provisional": any(member.provisional for member in family.members),
     }

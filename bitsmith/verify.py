@@ -12,6 +12,7 @@ from hw.benches.batch import BatchBench, RtlResult
 from hw.benches.waves import first_wrong_step
 from sim import CycleReport, Gaps, simulate_gemm
 from sw.compile import GemmProgram, Machine
+from sw.formats.pairs import without_crowded_pairs
 from sw.golden import GoldenResult, golden_gemm
 from sw.quantize import QuantizedMatrix, quantize_activations
 
@@ -114,6 +115,8 @@ def random_program(
         used = np.flatnonzero([level is not None for level in member.levels])
         drawn = used[rng.integers(0, len(used), (n, k))]
         codes = np.where(of_weight == index, drawn, codes).astype(np.uint8)
+    if family.pairs:
+        codes = without_crowded_pairs(codes, family.stored_bits)
     low, high = machine.accelerator.activation_range
     return GemmProgram(
         machine=machine,
@@ -131,6 +134,7 @@ def random_cases(machine: Machine, count: int, rng: np.random.Generator) -> list
     cases = []
     for index in range(count):
         m, n, k, group_size = (int(rng.integers(1, high)) for high in (14, 18, 120, 50))
+        group_size += machine.family.pairs * (group_size % 2)
         m, n = (1 if index == 0 else m), (1 if index == 1 else n)
         program = random_program(machine, m, n, k, group_size, rng)
         cases.append(Case(name=program.name, program=program, gaps=draw_gaps(program, rng)))

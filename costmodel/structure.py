@@ -172,10 +172,12 @@ def inner_accumulator(machine: Machine) -> Structure:
 
 
 def term_decoder(machine: Machine) -> Structure:
-    """``TermDecoder``, from the family's term table."""
+    """``TermDecoder``, from the family's term table, and half a ``PairDecoder`` for pairs."""
     table = truth_table(machine.family, machine.terms)
     mux2, gates = decision_nodes(table, 2 + machine.terms.lane_exponent_bits)
-    return Structure(mux2_bits=mux2, gates=gates)
+    # a pair decoder compares each stored code with the identifier, and clears it
+    pair_gates = 2 * machine.family.stored_bits if machine.family.pairs else 0
+    return Structure(mux2_bits=mux2, gates=gates + pair_gates)
 
 
 def scale_product(machine: Machine) -> Structure:

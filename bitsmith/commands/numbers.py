@@ -18,7 +18,6 @@ from sw.formats import (
     get_family,
 )
 from sw.formats.block_tables import block_formats
-from sw.formats.pairs import pair_formats
 from sw.models import known_models
 from sw.quantize import quantization_error, quantize_matrix
 
@@ -204,10 +203,6 @@ def formats(options: Options, progress: Progress) -> int:
         {"name": name, "kind": "block", "bits_per_weight": block.bits_per_weight}
         for name, block in block_formats().items()
     ]
-    listed += [
-        {"name": name, "kind": "pairs", "bits_per_weight": pair.bits_per_weight}
-        for name, pair in pair_formats().items()
-    ]
     rows = [
         [
             entry["name"],
@@ -237,8 +232,8 @@ def _describe(family: FormatFamily) -> dict[str, Any]:
     terms = _terms_or_none(family)
     return {
         "name": family.name,
-        "kind": "codes",
-        "bits": family.bits,
+        "kind": "pairs" if family.pairs else "codes",
+        "bits": family.stored_bits,
         "members": [member.name for member in family.members],
         "unit": float(family.unit),
         "levels": len(family.all_levels),
@@ -253,8 +248,8 @@ def _describe(family: FormatFamily) -> dict[str, Any]:
 
 def _format(options: Options) -> int:
     """One family or member, code by code."""
-    if options.name in block_formats() or options.name in pair_formats():
-        return _composite(options)
+    if options.name in block_formats():
+        return _block(options)
     family = get_family(options.name)
     terms = _terms_or_none(family)
     members = [_codes(member, terms) for member in family.members]
@@ -273,33 +268,23 @@ def _format(options: Options) -> int:
     return 0
 
 
-def _composite(options: Options) -> int:
-    """A block format and its elements, or a pair format byte by byte."""
-    if (block := block_formats().get(options.name)) is not None:
-        family = get_family(block.element)
-        result: dict[str, Any] = {
-            "name": block.name,
-            "kind": "block",
-            "element": block.element,
-            "block_size": block.block_size,
-            "scale_format": block.scale_format,
-            "rule": block.rule,
-            "bits_per_weight": block.bits_per_weight,
-            "members": [_codes(member, _terms_or_none(family)) for member in family.members],
-        }
-    else:
-        pair = pair_formats()[options.name]
-        result = {
-            "name": pair.name,
-            "kind": "pairs",
-            "bits_per_weight": pair.bits_per_weight,
-            "codes": [
-                {"code": byte, "levels": None if levels is None else list(levels)}
-                for byte, levels in enumerate(pair.byte_table)
-            ],
-        }
-    shown = {key: value for key, value in result.items() if key not in ("codes", "members")}
-    emit(options, result, "\n".join(f"{key}: {value}" for key, value in shown.items()))
+def _block(options: Options) -> int:
+    """A block format and the codes of its elements."""
+    block = block_formats()[options.name]
+    family = get_family(block.element)
+    shown = {
+        "name": block.name,
+        "kind": "block",
+        "element": block.element,
+        "block_size": block.block_size,
+        "scale_format": block.scale_format,
+        "rule": block.rule,
+        "bits_per_weight": block.bits_per_weight,
+    }
+    terms = _terms_or_none(family)
+    members = [_codes(member, terms) for member in family.members]
+    text = "\n".join(f"{key}: {value}" for key, value in shown.items())
+    emit(options, {**shown, "members": members}, text)
     return 0
 
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.dequant import SerialDequantizer
 from hw.pe import SerialPE, shift_select_bits
-from hw.terms import TermDecoder, term_layout
+from hw.terms import PairDecoder, TermDecoder, term_layout
 from sw.compile.machine import Machine
 
 from .sequencer import issue_layout
@@ -119,17 +119,33 @@ class PEArray(wiring.Component):
         layout = data.ArrayLayout(term_layout(array.lane_exponent_bits), array.lanes)
         register = Signal(layout, name=f"terms_{col}", reset_less=True)
         ids = self.header[array.cols * array.scale_bits :]
+        codes = self._codes(m, col)
         for lane in range(array.lanes):
             decoder = TermDecoder(family=machine.family, terms=machine.terms)
             m.submodules[f"decoder_{col}_{lane}"] = decoder
-            index = col * array.lanes + lane
-            m.d.comb += decoder.code.eq(self.weights.word_select(index, machine.family.bits))
+            m.d.comb += decoder.code.eq(codes.word_select(lane, machine.family.bits))
             if machine.family.id_bits:
                 m.d.comb += decoder.format_id.eq(ids.word_select(col, machine.family.id_bits))
             if machine.terms.slots > 1:
                 m.d.comb += decoder.slot.eq(self.issue.slot)
             m.d.sync += register[lane].eq(decoder.term)
         return register
+
+    def _codes(self, m: Module, col: int):
+        """Codes of one column's chunk; stored pairs go through pair decoders."""
+        machine, lanes = self.machine, self.machine.accelerator.lanes
+        stored = self.weights.word_select(col, lanes * machine.family.stored_bits)
+        if not machine.family.pairs:
+            return stored
+        codes = Signal(lanes * machine.family.bits, name=f"codes_{col}")
+        for pair in range(lanes // 2):
+            decoder = PairDecoder(bits=machine.family.stored_bits)
+            m.submodules[f"pair_{col}_{pair}"] = decoder
+            m.d.comb += [
+                decoder.stored.eq(stored.word_select(pair, 2 * machine.family.stored_bits)),
+                codes.word_select(pair, 2 * machine.family.bits).eq(decoder.codes),
+            ]
+        return codes
 
     def _scale_bit(self, m: Module, col: int, group_done):
         """One column's scale: kept from the group's last slot, then shifted out, high bit first."""

@@ -5,6 +5,7 @@ The stream layouts live here because packer and RTL must agree on them bit for b
 
 from dataclasses import dataclass
 
+from configs.errors import InputError
 from configs.schema import AcceleratorConfig
 from sw.formats import FormatFamily, TermTable, family_terms
 
@@ -37,6 +38,13 @@ class Machine:
     inner_bits: int
     outer_bits: int
 
+    def __post_init__(self) -> None:
+        if self.family.pairs and self.accelerator.lanes % 2:
+            raise InputError(
+                f"accelerator '{self.accelerator.name}' has {self.accelerator.lanes} lanes: "
+                f"pairs of '{self.family.name}' need an even number"
+            )
+
     @property
     def terms(self) -> TermTable:
         """Slots, base shifts and terms of the family on this PE."""
@@ -50,7 +58,7 @@ class Machine:
     @property
     def chunk_bits(self) -> int:
         """Used bits of a weight chunk beat."""
-        return self.accelerator.cols * self.accelerator.lanes * self.family.bits
+        return self.accelerator.cols * self.accelerator.lanes * self.family.stored_bits
 
     @property
     def weight_beat_bits(self) -> int:

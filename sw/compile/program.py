@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.timing import GROUP_COUNT_BITS, TILE_COUNT_BITS
+from sw.formats.pairs import stored_codes
 
 from .machine import Machine
 
@@ -164,6 +165,8 @@ class GemmProgram:
             if getattr(self, field).shape != per_group:
                 found = getattr(self, field).shape
                 raise InputError(f"{self.name}: {field} have shape {found}, expected {per_group}")
+        if self.machine.family.pairs and self.group_size % 2 and self.tiling.groups > 1:
+            raise InputError(f"{self.name}: group size {self.group_size} splits a pair")
         low, high = self.machine.accelerator.activation_range
         if self.activations.min() < low or self.activations.max() > high:
             raise InputError(f"{self.name}: activations leave the port's range {low}..{high}")
@@ -233,8 +236,10 @@ class GemmProgram:
         fill = padding[self.format_ids[:, of_group]]
         codes[: self.shape.n] = np.where(inside, self.codes[:, self.chunk_inputs], fill)
         codes[self.shape.n :] = padding[0]
+        if family.pairs:
+            codes = stored_codes(codes, family.stored_bits)
         tiled = codes.reshape(t.col_tiles, t.cols, t.tile_chunks, t.lanes).swapaxes(1, 2)
-        chunks = pack_bits(tiled.reshape(-1, t.cols * t.lanes), family.bits)
+        chunks = pack_bits(tiled.reshape(-1, t.cols * t.lanes), family.stored_bits)
         headers = self._header_bytes(n_padded)
         beat_bits = self.machine.weight_beat_bits
         chunk_words = as_words(chunks, beat_bits).reshape(t.col_tiles, t.tile_chunks, -1)

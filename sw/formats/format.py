@@ -252,10 +252,19 @@ class FormatFamily:
     """Formats that may be mixed per group inside one layer.
 
     Members share code width and unit; a group's *format id* is its member's index.
+
+    Parameters
+    ----------
+    name : canonical name.
+    members : the formats.
+    pairs : codes are stored as outlier-victim pairs (:mod:`sw.formats.pairs`): the top bit of a
+        code, which marks an outlier, is not stored; the outlier's neighbour, a zero, is stored as
+        the identifier instead.
     """
 
     name: str
     members: tuple[NumberFormat, ...]
+    pairs: bool = False
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -272,6 +281,11 @@ class FormatFamily:
     def bits(self) -> int:
         """Code width in bits."""
         return self.members[0].bits
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of a code in memory and on the weight stream."""
+        return self.bits - self.pairs
 
     @property
     def unit(self) -> Fraction:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError, unknown_name
 
-from .format import NumberFormat
+from .format import FormatFamily, NumberFormat
 from .packing import IDENTIFIER
 from .tables import get_family
 
@@ -171,6 +171,49 @@ class PairFormat:
                 f"({left[n, pair]:04b}, {right[n, pair]:04b}), which has no meaning"
             )
         return table[pairs].reshape(array.shape)[:, :columns]
+
+    @cached_property
+    def family(self) -> FormatFamily:
+        """The codes behind the pair decoder: bit 4 marks an outlier, a victim is code 0."""
+        stream = NumberFormat(
+            name=self.name,
+            bits=5,
+            levels=(*self.normal.levels, *self.outlier_levels),
+            source="OliVe (ISCA 2023)",
+        )
+        return FormatFamily(name=self.name, members=(stream,), pairs=True)
+
+    def stream(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """5-bit codes of stored ones (N, even K): what the pair decoder makes of them."""
+        pairs = codes.reshape(len(codes), -1, 2)
+        outlier = pairs[..., ::-1] == IDENTIFIER
+        expanded = np.where(pairs == IDENTIFIER, 0, pairs | outlier.astype(np.uint8) << 4)
+        return expanded.reshape(codes.shape).astype(np.uint8)
+
+
+def stored_codes(codes: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Stored codes of ``bits + 1``-bit ones (..., even count), the inverse of the pair decoder.
+
+    Raises
+    ------
+    InputError : two outliers in a pair, or an outlier beside anything but code 0.
+    """
+    pairs = codes.reshape(*codes.shape[:-1], -1, 2)
+    outlier = pairs >> bits == 1
+    victim = outlier[..., ::-1]
+    if (victim & (pairs != 0)).any():
+        raise InputError("a pair holds an outlier beside a weight that is not 0")
+    stored = np.where(victim, 1 << (bits - 1), pairs & (1 << bits) - 1)
+    return stored.reshape(codes.shape)
+
+
+def without_crowded_pairs(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Codes (N, K) with every outlier's neighbour made a victim; of two the left one stays."""
+    columns = codes.shape[1]
+    pairs = np.pad(codes, ((0, 0), (0, columns % 2))).reshape(len(codes), -1, 2)
+    outlier = pairs >> bits == 1
+    victim = np.stack([outlier[..., 1] & ~outlier[..., 0], outlier[..., 0]], axis=2)
+    return np.where(victim, 0, pairs).reshape(len(codes), -1)[:, :columns].astype(np.uint8)
 
 
 @cache

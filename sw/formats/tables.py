@@ -6,7 +6,7 @@ Tables are built when first asked for, so that importing costs nothing.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 
 from configs.errors import unknown_name
 
@@ -24,6 +24,16 @@ FORMATS: dict[str, Callable[[], NumberFormat]] = {
 }
 #: families of several members
 FAMILIES: dict[str, Callable[[], FormatFamily]] = {**bitmod.FAMILIES, **ant.FAMILIES}
+
+
+def _pair_family(name: str) -> FormatFamily:
+    from .pairs import get_pair_format  # its normal formats come from this registry
+
+    return get_pair_format(name).family
+
+
+#: outlier-victim pairs: codes behind a pair decoder
+FAMILIES |= {name: partial(_pair_family, name) for name in ("olive4", "olive4_flint")}
 #: formats of any size, resolved by name: pattern, how to write it, builder
 PATTERNS: list[
     tuple[re.Pattern[str], str, Callable[[re.Match[str]], NumberFormat | FormatFamily]]

@@ -1,4 +1,4 @@
-"""Block and plane formats as quantized matrices that the machine's 8-bit scales hold exactly."""
+"""Block, plane and pair formats as quantized matrices for 8-bit scales."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -6,10 +6,13 @@ from numpy.typing import ArrayLike, NDArray
 from configs.errors import InputError
 from sw.formats import FormatFamily, get_family
 from sw.formats.blocks import BlockFormat
+from sw.formats.pairs import PairFormat
 from sw.formats.planes import Plane
 
-from .matrix import SCALE_CODE_MAX, QuantizedMatrix
+from .matrix import SCALE_CODE_MAX, QuantizedMatrix, check_group_size
 
+#: shares of three sigma that the largest normal level is tried at
+SWEEP = tuple(share / 20 for share in range(10, 51, 2))
 _MANTISSA_BITS = 53
 #: beyond every float64 exponent
 _FAR = 1 << 20
@@ -86,4 +89,50 @@ def plane_matrix(plane: Plane) -> QuantizedMatrix:
         codes=plane.codes.astype(np.uint8),
         format_ids=np.zeros(plane.scales.shape, dtype=np.uint8),
         scales=plane.scales.astype(np.float32),
+    )
+
+
+def quantize_pairs(weights: ArrayLike, pair: PairFormat, *, group_size: int) -> QuantizedMatrix:
+    """Weights (N, K) in outlier-victim pairs with float16 group scales.
+
+    The normal format's largest level starts at ``|mean| + 3 sigma`` of the group and is swept over
+    :data:`SWEEP` times that; the scale with the least squared error stays, the first of equals.
+
+    Raises
+    ------
+    InputError : a group size that splits pairs, or weights that are not a finite matrix.
+    """
+    check_group_size(group_size)
+    array = np.asarray(weights, dtype=np.float64)
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise InputError("weights must be a non-empty 2-D array of finite numbers")
+    columns = array.shape[1]
+    if group_size % 2 and group_size < columns:
+        raise InputError(f"group size {group_size} splits a pair of '{pair.name}'")
+    codes, scales = [], []
+    for first in range(0, columns, group_size):
+        part = array[:, first : first + group_size]
+        spread = np.abs(part.mean(axis=1)) + 3 * part.std(axis=1)
+        least = np.full(len(part), np.inf)
+        best_codes = np.zeros(part.shape, dtype=np.uint8)
+        best_steps = np.zeros(len(part))
+        for share in SWEEP:
+            step = (share * spread / pair.normal.max_magnitude).astype(np.float16).astype(float)
+            step = np.where(step > 0, step, 1.0)
+            found = pair.encode(part / step[:, None])
+            values = pair.decode(found, columns=part.shape[1]) * step[:, None]
+            error = ((values - part) ** 2).sum(axis=1)
+            better = error < least
+            least = np.where(better, error, least)
+            best_steps = np.where(better, step, best_steps)
+            stream = pair.stream(found)[:, : part.shape[1]]
+            best_codes = np.where(better[:, None], stream, best_codes)
+        codes.append(best_codes.astype(np.uint8))
+        scales.append(best_steps.astype(np.float32))
+    return QuantizedMatrix(
+        family=pair.family,
+        group_size=group_size,
+        codes=np.concatenate(codes, axis=1),
+        format_ids=np.zeros((len(array), len(scales)), dtype=np.uint8),
+        scales=np.stack(scales, axis=1),
     )

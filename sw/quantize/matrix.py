@@ -174,7 +174,7 @@ class QuantizedMatrix:
         """Stored bits per weight: code, format id, group scale and (uint8) channel scale."""
         scale_bits, channel_bits = (16, 0) if self.scale_codes is None else (8, CHANNEL_SCALE_BITS)
         per_row = self.groups * (self.family.id_bits + scale_bits) + channel_bits
-        return self.family.bits + per_row / self.codes.shape[1]
+        return self.family.stored_bits + per_row / self.codes.shape[1]
 
     @property
     def format_mix(self) -> dict[str, float]:

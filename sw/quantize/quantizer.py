@@ -22,7 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError, unknown_name
 from sw.formats import FormatFamily, NumberFormat
+from sw.formats.pairs import get_pair_format
 
+from .composite import quantize_pairs
 from .matrix import SCALE_FORMATS, QuantizedMatrix, check_group_size, half_unit
 
 STEP_RANGE = np.float16(1e-5), np.float16(1e4)
@@ -143,6 +145,9 @@ def quantize_matrix(
     if scale_format not in SCALE_FORMATS:
         raise unknown_name("scale format", scale_format, SCALE_FORMATS)
     halves = _as_float16(weights)
+    if family.pairs:
+        matrix = quantize_pairs(halves, get_pair_format(family.name), group_size=group_size)
+        return matrix.with_uint8_scales() if scale_format == "uint8" else matrix
     unit = half_unit(family)
     largest = float(family.max_magnitude * unit)
     if largest > float(np.finfo(np.float16).max):

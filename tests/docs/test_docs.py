@@ -17,7 +17,7 @@ from configs import timing
 from hw.array import ActivationLoader, PEArray, ResultDrain, Sequencer, WeightLoader
 from hw.dequant import SerialDequantizer
 from hw.pe import Accumulator, SerialPE
-from hw.terms import TermDecoder
+from hw.terms import PairDecoder, TermDecoder
 from hw.top import Accelerator
 from sim.model import JOB_GAP_CYCLES
 from sw.compile import Machine
@@ -72,6 +72,7 @@ def components(built: Machine) -> dict[str, list[wiring.Component]]:
         "accelerator": [Accelerator(machine=built)],
         "accumulator": [Accumulator(bits=4, addend_bits=4, mode="flag")],
         "loaders": [WeightLoader(header_bits=8, **beat), ActivationLoader(**beat)],
+        "pair_decoder": [PairDecoder(bits=4)],
         "pe_array": [PEArray(machine=built)],
         "result_drain": [ResultDrain(rows=2, cols=2, bits=8, result_bits=8)],
         "sequencer": [Sequencer(slots=terms.slots, **scales)],
