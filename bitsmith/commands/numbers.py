@@ -253,7 +253,10 @@ def _format(options: Options) -> int:
     family = get_family(options.name)
     terms = _terms_or_none(family)
     members = [_codes(member, terms) for member in family.members]
-    result = members[0] if len(members) == 1 else {"name": family.name, "members": members}
+    result = {
+        "name": options.name,
+        "codes": [{**c, "format": m["name"]} for m in members for c in m["codes"]],
+    }
     rows = [
         [
             member["name"],

@@ -167,6 +167,9 @@ def test_formats(capsys) -> None:
     special = result["codes"][8]
     assert (special["code"], special["value"]) == (8, 5.0)
     assert all(sum(c["terms"]) * 0.5 == c["value"] for c in result["codes"])
+    code, result = run_json(capsys, "formats", "bitmod_fp4")
+    assert [c["code"] for c in result["codes"]] == 4 * list(range(16))
+    assert {c["value"] for c in result["codes"] if c["code"] == 8} == {5, -5, 8, -8}
     code, result = run_json(capsys, "formats", "int4")
     assert result["codes"][8]["value"] is None
 
