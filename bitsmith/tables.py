@@ -33,13 +33,13 @@ def short_mix(mix: dict[str, float]) -> str:
     """Format mix in little space, e.g. ``er+ 31 er- 29 ea+ 21 ea- 19`` (per cent)."""
     if len(mix) == 1:
         return next(iter(mix))
-    short = {name: name.rsplit("_", 2)[-2:] for name in mix}
     signs = {"pos": "+", "neg": "-"}
-    parts = [
-        f"{kind}{signs.get(sign, sign)} {100 * mix[name]:.0f}"
-        for name, (kind, sign) in short.items()
-    ]
-    return " ".join(parts)
+
+    def short(name: str) -> str:
+        rest, _, sign = name.rpartition("_")
+        return rest.rpartition("_")[2] + signs[sign] if sign in signs else name
+
+    return " ".join(f"{short(name)} {100 * share:.0f}" for name, share in mix.items())
 
 
 def energy_text(picojoules: float) -> str:
@@ -155,7 +155,7 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
 def overflow_text(bounds: dict[str, Any]) -> str:
     """Whether any accumulator can overflow."""
     if "skipped" in bounds:
-        return "widths hold for all weights of the format"
+        return bounds["skipped"]
     if not bounds["overflows"]:
         return "proved: no input can overflow them"
     first = bounds["overflows"][0]

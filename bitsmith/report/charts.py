@@ -9,11 +9,14 @@ from typing import Protocol
 from .context import Row
 from .markup import Markup, join, tag
 from .svg import drawing, fit, line, rect, text, text_width, ticks, titled
+from .units import tick_label
 
 #: width of all drawings
 WIDTH = 1080.0
 ROW_HEIGHT = 18.0
 _TITLE_HEIGHT, _GAP = 44.0, 22.0
+#: room for half of the last label of an axis that fills its panel
+_MARGIN = 14.0
 _COLORS = 8
 
 
@@ -103,7 +106,7 @@ class Bars:
         """Grid lines and their labels."""
         room, places = self._scale(box.width)
         area = Box(x=box.x, y=box.y, width=room, height=box.height)
-        return _grid(area, [(value / places[-1], self.show(value)) for value in places])
+        return _grid(area, [(value / places[-1], tick_label(self.show(value))) for value in places])
 
     def mark(self, index: int, box: Box) -> Markup:
         """One bar."""
@@ -148,13 +151,14 @@ class Shares:
 
     def axis(self, box: Box) -> Markup:
         """Grid lines and their labels."""
-        return _grid(box, [(step / 4, f"{25 * step}%") for step in range(5)])
+        area = Box(x=box.x, y=box.y, width=box.width - _MARGIN, height=box.height)
+        return _grid(area, [(step / 4, f"{25 * step}%") for step in range(5)])
 
     def mark(self, index: int, box: Box) -> Markup:
         """One stacked bar."""
         shares, x, parts = self.values[index], box.x, []
         for number, name in enumerate(self.names):
-            width = shares.get(name, 0.0) * box.width
+            width = shares.get(name, 0.0) * (box.width - _MARGIN)
             title = f"{name}: {100 * shares.get(name, 0.0):.1f}%"
             shade = f"{color(number)} part"
             parts.append(rect(x, box.y + 2, width, box.height - 4, shade, title=title))
@@ -224,7 +228,7 @@ class Dots:
 
 def panel_chart(rows: Sequence[Row], panels: Sequence[Panel], label: str) -> Markup:
     """All panels side by side over the same rows."""
-    labels = min(190.0, max(text_width(row.label) for row in rows) + 12)
+    labels = min(230.0, max(text_width(row.label) for row in rows) + 12)
     room = WIDTH - labels - _GAP * len(panels)
     total = sum(panel.weight for panel in panels)
     height = _TITLE_HEIGHT + ROW_HEIGHT * len(rows)

@@ -1,11 +1,20 @@
 """Area by block, energy by action, and the figures behind them."""
 
+from collections import Counter
 from typing import Any
 
 from .charts import Bars, panel_chart
 from .context import Row, Run
-from .markup import Markup, paragraph, section, table, tag
+from .markup import Markup, join, paragraph, section, table, tag
 from .units import count, percent, si, significant
+
+#: kinds of figures, best known first: CSS class and meaning
+_KINDS = {
+    "measured": ("good", "by synthesis or simulation"),
+    "fitted": ("", "to measurements"),
+    "quoted": ("dim", "from literature or scaled from another process"),
+}
+_OTHER = ("", "")
 
 
 def cost_section(run: Run) -> Markup:
@@ -66,8 +75,31 @@ def _bars(entries: list[tuple[str, int, float]], show: Any, shade: str, title: s
 
 def _figures(figures: dict[str, Any]) -> Markup:
     """Every figure with its kind and source."""
+    kinds = Counter(str(figure["kind"]) for figure in figures.values())
+    summary = "; ".join(
+        f"{kinds[kind]} {kind} {_KINDS.get(kind, _OTHER)[1]}".strip()
+        for kind in [*_KINDS, *sorted(kinds.keys() - _KINDS.keys())]
+        if kind in kinds
+    )
     rows = [
-        [name, figure["kind"], figure["source"], f"{figure['value']:g}"]
+        [
+            tag("code", name),
+            tag("span", figure["kind"], class_=f"kind {_KINDS.get(figure['kind'], _OTHER)[0]}"),
+            figure["source"],
+            f"{figure['value']:g}",
+        ]
         for name, figure in figures.items()
     ]
-    return table(["figure, unit in its name", "kind", "source", "value"], rows, text_columns=3)
+    return join(
+        paragraph(
+            "Area: flip-flop bits, adder bits, multiplexer bits, gates and storage bits of each "
+            "block times these figures. Energy: what the simulator counted times the energy of "
+            f"one action. Of {len(figures)} figures: {summary}."
+        ),
+        table(
+            ["figure, unit in its name", "kind", "source", "value"],
+            rows,
+            text_columns=3,
+            class_="wide",
+        ),
+    )

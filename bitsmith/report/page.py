@@ -4,14 +4,14 @@ from typing import Any
 
 from .accumulators import accumulator_section
 from .accuracy import accuracy_section
-from .checks import layer_section, limits_section, verification_section
+from .checks import files_section, layer_section, limits_section, verification_section
 from .context import Run
 from .cost import cost_section
 from .cycles import cycle_section
 from .header import header
 from .machine import machine_section
 from .markup import Markup, join, tag
-from .style import CSS
+from .style import CSS, PAGE_CSS
 
 _SECTIONS = {
     "machine": ("Machine", machine_section),
@@ -20,13 +20,17 @@ _SECTIONS = {
     "cycles": ("Cycles", cycle_section),
     "cost": ("Area and energy", cost_section),
     "verification": ("Verification", verification_section),
-    "layers": ("Layers", layer_section),
     "limits": ("Limits", limits_section),
+    "files": ("Files", files_section),
+    "layers": ("Every layer", layer_section),
 }
 
 
 def page(config: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
-    """The whole document; the same input gives the same text."""
+    """The whole document; the same input gives the same text.
+
+    ASCII with character references, so that it does not matter in which encoding it is written.
+    """
     run = Run(config, results)
     links = [tag("a", title, href=f"#{anchor}") for anchor, (title, _) in _SECTIONS.items()]
     body = join(
@@ -39,7 +43,8 @@ def page(config: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"bitsmith: {config['name']}"),
-        Markup(f"<style>{CSS}</style>"),
+        Markup(f"<style>{CSS}{PAGE_CSS}</style>"),
     )
     document = tag("html", tag("head", head), tag("body", body), lang="en")
-    return f"<!DOCTYPE html>\n{document}\n"
+    text = f"<!DOCTYPE html>\n{document}\n"
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")

@@ -75,3 +75,12 @@ html{font-size:12px}body{padding:0}nav{display:none}
 svg,.tile,tr,.alarm{break-inside:avoid}h2,h3{break-after:avoid}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
+
+#: rules that only a whole page needs, after those above; drawings on their own do without
+PAGE_CSS = """\
+td code{font-size:12.5px;overflow-wrap:normal}
+@page{size:A4 landscape;margin:12mm}
+@media print{body{max-width:none}section{margin-top:18px}.scroll{overflow:visible}
+.tiles{grid-template-columns:repeat(4,1fr)}
+table{font-size:10.5px}th,td{padding-right:10px}td code{font-size:10.5px}}
+"""

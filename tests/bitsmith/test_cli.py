@@ -174,6 +174,20 @@ def test_formats(capsys) -> None:
     assert result["codes"][8]["value"] is None
 
 
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", ["ant4", "olive4", "float4_e2m1fn"])
+def test_run_with_other_formats(capsys, tmp_path: Path, name: str) -> None:
+    """Families of several members, of pairs, and of one format run the whole job."""
+    (tmp_path / "run.yaml").write_text(
+        "workload: {model: scribe_1m, prefill_tokens: 4, decode_tokens: 1, evaluation_bytes: 512}\n"
+        f"quantization: {{format: {name}, group_size: 32, scale_format: uint8}}\n"
+        "accelerator: tiny_4x4x4\ntechnology: generic_28nm\n"
+        f"verify: {{tokens: 1, random_shapes: 2}}\noutput: {tmp_path / 'out'}\n"
+    )
+    assert main(["run", str(tmp_path / "run.yaml")]) == 0
+    assert "difference 0" in capsys.readouterr().out
+
+
 def test_models(capsys) -> None:
     code, result = run_json(capsys, "models")
     assert code == 0

@@ -11,6 +11,7 @@ import pytest
 
 from bitsmith import steps
 from bitsmith.job import Job
+from bitsmith.report import units, write_report
 from bitsmith.report.page import page
 from bitsmith.strict_json import plain
 from configs.schema import load_axis, load_run
@@ -92,7 +93,7 @@ def test_everything_is_on_the_page(quickstart) -> None:
 def test_nothing_is_fetched(quickstart) -> None:
     html = page(*quickstart)
     assert all(link.startswith("#") for link in parse(html).links)
-    assert not re.search(r"url\(|@import|<script", html)
+    assert not re.search(r"url\(|@import|<script|https?:", html)
 
 
 def test_failures_are_shown(quickstart) -> None:
@@ -107,6 +108,66 @@ def test_failures_are_shown(quickstart) -> None:
     assert "RTL not verified" in words
     assert "1 of 2 outputs differ, first in tile <0>" in words
     assert "overflow not safe" in words
+    assert "verify.json" not in words.split("Where each number")[1]
+    assert "no number here is confirmed" in words
+
+
+def test_nothing_verified_is_not_verified(quickstart) -> None:
+    config, results = copy.deepcopy(quickstart)
+    results["verify"] = {"passed": False, "outputs": 0, "rtl_cycles": 0, "cases": []}
+    words = " ".join(parse(page(config, results)).words)
+    assert "No job was run." in words
+    assert "RTL verified" not in words
+
+
+def test_every_file_of_the_run_is_named(quickstart) -> None:
+    config, results = quickstart
+    words = " ".join(parse(page(config, results)).words).split("Where each number")[1]
+    for name in (*steps.STEPS, "config"):
+        assert f"{name}.json" in words
+    assert results["rtl"]["file"] in words
+    assert results["simulate"]["host_work"] in " ".join(parse(page(config, results)).words)
+
+
+def test_written_whole_in_any_encoding(quickstart, tmp_path: Path) -> None:
+    path = write_report(tmp_path, *quickstart)
+    assert path == tmp_path / "report.html"
+    assert path.read_bytes().decode("ascii") == page(*quickstart)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_values_that_are_no_numbers(quickstart) -> None:
+    """A layer of zeros has no relative error; a phase may be missing."""
+    config, results = copy.deepcopy(quickstart)
+    results["quantize"]["layers"][0] |= {"relative_error": "nan", "hardware_relative_error": "nan"}
+    results["quantize"]["layers"][1] |= {"relative_error": "inf", "hardware_relative_error": "inf"}
+    results["simulate"] |= {"prefill_tokens": 0, "prefill_cycles": 0, "seconds_prefill": 0.0}
+    html = page(config, results)
+    parse(html)
+    assert not re.search(r'="-?(nan|inf)"', html)
+    assert "no prefill in the workload" in html
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 J"),
+        (6.3e-4, "630 \u00b5J"),
+        (0.9996, "1.00 J"),
+        (12.34, "12.3 J"),
+        (2e-15, "0.00200 pJ"),
+    ],
+)
+def test_prefixes(value: float, text: str) -> None:
+    assert units.si(value, "J") == text
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [("500.0 k", "500 k"), ("0.00500", "0.005"), ("1.20e+07", "1.2e+07"), ("100%", "100%")],
+)
+def test_tick_labels(long: str, short: str) -> None:
+    assert units.tick_label(long) == short
 
 
 def test_shapes_without_weights() -> None:
