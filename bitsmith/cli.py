@@ -88,6 +88,20 @@ def _workload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", type=int, metavar="STEPS", help="decode steps of one token")
 
 
+def _verify_options(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument(
+        "--also",
+        action="append",
+        metavar="PRESET",
+        help="a further accelerator, may be repeated (default: tall_6x3x5; 'none' for none)",
+    )
+    verify.add_argument("--tokens", type=int, help="rows of activations per layer")
+    verify.add_argument("--random-shapes", type=int, metavar="COUNT")
+    verify.add_argument("--seed", type=int, default=0)
+    verify.add_argument("--verilog", type=Path, metavar="FILE", help="check this file instead")
+    verify.add_argument("--waves", type=Path, metavar="FOLDER", help="waveform of a failing tile")
+
+
 def build_parser() -> _Parser:
     """The whole command line."""
     parser = _Parser(
@@ -126,17 +140,7 @@ def build_parser() -> _Parser:
     rtl = add("rtl", "write standalone Verilog", job)
     rtl.add_argument("--output", type=Path, metavar="FOLDER", default=Path("rtl"))
     verify = add("verify", "run the Verilog against golden model and simulator", job)
-    verify.add_argument(
-        "--also",
-        action="append",
-        metavar="PRESET",
-        help="a further accelerator, may be repeated (default: tall_6x3x5; 'none' for none)",
-    )
-    verify.add_argument("--tokens", type=int, help="rows of activations per layer")
-    verify.add_argument("--random-shapes", type=int, metavar="COUNT")
-    verify.add_argument("--seed", type=int, default=0)
-    verify.add_argument("--verilog", type=Path, metavar="FILE", help="check this file instead")
-    verify.add_argument("--waves", type=Path, metavar="FOLDER", help="waveform of a failing tile")
+    _verify_options(verify)
     cost = add("cost", "area and energy of a workload", job)
     _workload_options(cost)
     cost.add_argument(

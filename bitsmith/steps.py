@@ -13,6 +13,7 @@ from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
 from sw.accumulators import Stage, overflowing_channels, witness
+from sw.compile import Machine
 from sw.models import bits_per_byte, quantized_linear
 from sw.quantize import quantization_error
 
@@ -239,8 +240,7 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
     top, file, sha256, lines, inner_bits, outer_bits, inner_mode, outer_mode, weight_beat_bits,
     activation_beat_bits, result_beat_bits.
     """
-    machine = job.machine
-    verilog = accelerator_verilog(machine)
+    verilog = accelerator_verilog(job.machine)
     path = folder / "verilog" / f"{TOP}.v"
     write_text(path, verilog)
     return {
@@ -248,6 +248,13 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
         "file": str(path.relative_to(folder)),
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         "lines": verilog.count("\n"),
+        **machine_widths(job.machine),
+    }
+
+
+def machine_widths(machine: Machine) -> dict[str, Any]:
+    """Widths and modes of a machine, as :func:`rtl_step` reports them."""
+    return {
         "inner_bits": machine.inner_bits,
         "outer_bits": machine.outer_bits,
         "inner_mode": machine.accelerator.inner_accumulator.mode,

@@ -12,6 +12,7 @@ from bitsmith.job import Job
 from bitsmith.report.context import Run
 from bitsmith.report.machine import machine_drawing
 from bitsmith.report.style import CSS
+from bitsmith.steps import machine_widths
 from bitsmith.strict_json import plain
 from configs.schema import load_run
 
@@ -24,15 +25,7 @@ def picture() -> str:
     machine = job.machine
     results = {
         "simulate": {"slots": machine.terms.slots},
-        "rtl": {
-            "inner_bits": machine.inner_bits,
-            "outer_bits": machine.outer_bits,
-            "inner_mode": machine.accelerator.inner_accumulator.mode,
-            "outer_mode": machine.accelerator.outer_accumulator.mode,
-            "weight_beat_bits": machine.weight_beat_bits,
-            "activation_beat_bits": machine.activation_beat_bits,
-            "result_beat_bits": machine.result_beat_bits,
-        },
+        "rtl": machine_widths(machine),
     }
     drawing = machine_drawing(Run(plain(asdict(job.config)), results))
     opening = '<svg xmlns="http://www.w3.org/2000/svg" '

@@ -218,12 +218,9 @@ class BatchBench:
         result_words = -(-self.machine.result_beat_bits // 32)
         results = np.zeros((t.tiles * t.rows, result_words), dtype=np.uint32)
         gaps = [
-            None if g is None else _full(g, count)
-            for g, count in (
-                (weight_gaps, t.tiles * (t.groups + t.tile_chunks)),
-                (activation_gaps, t.tiles * t.tile_chunks),
-                (result_gaps, len(results)),
-            )
+            _full(weight_gaps, t.tiles * (t.groups + t.tile_chunks)),
+            _full(activation_gaps, t.tiles * t.tile_chunks),
+            _full(result_gaps, len(results)),
         ]
         waits = sum(int(g.sum()) for g in gaps if g is not None)
         limit = limit_cycles or 1000 + waits + t.tiles * (t.tile_chunks * 8 + 64 * t.groups + 600)
@@ -254,8 +251,10 @@ class BatchBench:
         )
 
 
-def _full(gaps: NDArray, count: int) -> NDArray[np.uint32]:
-    """Gaps of every beat of the job, missing ones 0."""
+def _full(gaps: NDArray | None, count: int) -> NDArray[np.uint32] | None:
+    """Gaps of every beat of the job, missing ones 0; None stays None."""
+    if gaps is None:
+        return None
     full = np.zeros(count, dtype=np.uint32)
     full[: len(gaps)] = gaps[:count]
     return full
