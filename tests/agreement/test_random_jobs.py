@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bitsmith.verify import Case, draw_gaps, random_cases, random_program, verify
-from sw.compile import Machine
+from sw.compile import GemmProgram, Machine
+from sw.golden import golden_gemm
 
 from .machines import FAST, machine
 
@@ -34,8 +35,6 @@ def test_random_shapes_and_gaps(name: str) -> None:
 
 def test_narrow_accumulators_did_overflow() -> None:
     """The jobs above mean something for the modes only if sums leave the range."""
-    from sw.golden import golden_gemm
-
     for name, built in FAST.items():
         modes = (
             built.accelerator.inner_accumulator.mode,
@@ -64,6 +63,23 @@ def test_every_format_id_in_one_tile() -> None:
         assert set(program.codes[used]) == set(range(16))
     case = Case(name="all ids", program=program, gaps=draw_gaps(program, rng))
     assert_agreement(built, [case])
+
+
+def test_missing_columns_of_a_format_without_zero() -> None:
+    """Padding cannot be a level 0 in ``binary``: its sums may set the column's sticky bit."""
+    built = machine(1, 3, 2, "binary", modes=("flag", "flag"), widths=(10, 30))
+    program = GemmProgram(
+        machine=built,
+        name="four channels on three columns",
+        group_size=40,
+        codes=np.tile(np.array([0, 1], dtype=np.uint8), (4, 20)),
+        format_ids=np.zeros((4, 1), dtype=np.uint8),
+        scale_codes=np.ones((4, 1), dtype=np.uint8),
+        activations=np.full((1, 40), 127),
+    )
+    # the channels' own weights cancel pair by pair; padding adds up to -40 x 127
+    assert golden_gemm(program).inner_overflow.tolist() == [False, True, True]
+    assert_agreement(built, [Case(name="padding", program=program)])
 
 
 def test_long_back_pressure() -> None:
