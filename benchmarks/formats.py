@@ -172,7 +172,9 @@ def main() -> int:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", help="formats (default: all)")
-    parser.add_argument("--write", action="store_true", help=f"update {MEASURED.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"update the measured formats in {MEASURED.name}"
+    )
     options = parser.parse_args()
     names = options.names or list(serial_families())
     rows = measure(names, lambda items: tqdm(items, disable=None))
@@ -186,12 +188,22 @@ def main() -> int:
             f"{row['name']}: {row['passes']} pass(es), {'equal' if row['equal'] else 'DIFFERENT'}"
         )
     if options.write:
-        content = {"formats": rows, "composites": composites}
-        MEASURED.write_text(json.dumps(content, indent=1) + "\n")
+        _write(rows, composites)
     failed = [
         r["name"] for r in rows if "failure" in r and not (r["outputs_equal"] and r["cycles_equal"])
     ]
     return 1 if failed or not all(row["equal"] for row in composites) else 0
+
+
+def _write(rows: list[dict[str, Any]], composites: list[dict[str, Any]]) -> None:
+    """Replace the measured formats, keep the others, in the registry's order."""
+    old = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
+    known = {row["name"]: row for row in [*old.get("formats", []), *rows]}
+    content = {
+        "formats": [known[name] for name in serial_families() if name in known],
+        "composites": composites or old.get("composites", []),
+    }
+    MEASURED.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

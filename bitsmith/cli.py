@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,10 @@ from . import commands
 EXAMPLES = """\
 examples:
   bitsmith run configs/quickstart.yaml
+  bitsmith quantize scribe_1m --recipe bitmod_fp4 --output scribe_q
   bitsmith quantize --weights W.npy --format bitmod_fp4 --group-size 128 --output Wq.npz
+  bitsmith accuracy scribe_1m --recipes formats --output runs/accuracy
+  bitsmith compare runs/a runs/b
   bitsmith bounds --weights W.npy --input-range 0 255
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
@@ -45,20 +48,18 @@ def _parent_json() -> _Parser:
     return parent
 
 
-def _parent_job() -> _Parser:
-    """Options that say which job: model, quantization, accelerator."""
+def _parent_numbers() -> _Parser:
+    """Options that say which model, and how it is quantized."""
     parent = _Parser(add_help=False)
     parent.add_argument(
         "model",
         nargs="?",
-        help="model name, folder with config.json and safetensors, folder of a quantized model, "
-        "a config.json alone (shapes only), or workload preset "
-        f"({', '.join(preset_names('workloads'))}); default: the shipped model",
+        help="model name ('bitsmith models'), Hugging Face folder, model file (.gguf, .onnx, "
+        ".safetensors, .npz, llama2.c .bin); default: the shipped model",
     )
     numbers = parent.add_argument_group("quantization")
-    numbers.add_argument(
-        "--quantization", metavar="PRESET", help=", ".join(preset_names("quantization"))
-    )
+    presets = ", ".join(preset_names("quantization"))
+    numbers.add_argument("--recipe", metavar="PRESET", help=f"preset or YAML file: {presets}")
     names = "number format, see 'bitsmith formats' (default bitmod_fp4)"
     numbers.add_argument("--format", metavar="NAME", help=names)
     numbers.add_argument(
@@ -69,7 +70,17 @@ def _parent_job() -> _Parser:
         metavar="NAME",
         help="float16 (default) or uint8; the machine's scales are uint8 either way",
     )
-    machine = parent.add_argument_group("accelerator")
+    return parent
+
+
+def _parent_machine() -> _Parser:
+    """Options that say which accelerator; its commands also take models in other forms."""
+    parent = _Parser(add_help=False)
+    machine = parent.add_argument_group(
+        "accelerator",
+        "MODEL may also be the folder of a quantized model, a config.json alone (shapes only), or "
+        f"a workload preset ({', '.join(preset_names('workloads'))}).",
+    )
     machine.add_argument(
         "--config",
         "--accelerator",
@@ -88,6 +99,23 @@ def _workload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", type=int, metavar="STEPS", help="decode steps of one token")
 
 
+def _accuracy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", help="as for quantize")
+    parser.add_argument(
+        "--recipes",
+        metavar="PRESET",
+        default="formats",
+        help=f"preset or YAML file: {', '.join(preset_names('comparisons'))} (default formats)",
+    )
+    parser.add_argument("--only", action="append", metavar="NAME", help="only this recipe of them")
+    parser.add_argument(
+        "--tokens", type=int, metavar="T", help="tokens of text to predict (default 2048)"
+    )
+    parser.add_argument("--text", type=Path, metavar="FILE", help="evaluation text")
+    parser.add_argument("--context", type=int, metavar="C", help="tokens of a window")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="table as CSV and JSON")
+
+
 def _verify_options(verify: argparse.ArgumentParser) -> None:
     verify.add_argument(
         "--also",
@@ -102,6 +130,52 @@ def _verify_options(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--waves", type=Path, metavar="FOLDER", help="waveform of a failing tile")
 
 
+def _add_models(add: Callable[..., _Parser], numbers: _Parser) -> None:
+    """Commands about models and their quality."""
+    quantize = add("quantize", "quantize a model, or a bare matrix with --weights", numbers)
+    quantize.add_argument("--weights", type=Path, metavar="W.npy", help="float matrix (N, K)")
+    quantize.add_argument(
+        "--output", type=Path, metavar="PATH", help="folder (model) or .npz file (matrix)"
+    )
+    export = add("export", "write a quantized model as ordinary weights, to evaluate elsewhere")
+    export.add_argument("folder", type=Path, help="folder of a quantized model")
+    export.add_argument("--source", metavar="MODEL", help="the float model (default: by its name)")
+    export.add_argument("--output", type=Path, metavar="PATH", required=True)
+    export.add_argument("--dtype", metavar="NAME", help="float32 (default) or float16")
+    _accuracy_options(add("accuracy", "table of formats: bits per weight, error, model quality"))
+    compare = add("compare", "two results side by side: runs, quantized models, accuracy tables")
+    compare.add_argument("a", type=Path, metavar="A")
+    compare.add_argument("b", type=Path, metavar="B")
+    models = add("models", "list the models, or fetch one with pip")
+    models.add_argument("--fetch", metavar="NAME", help="install this optional model")
+
+
+def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parser) -> None:
+    """Commands about accelerators."""
+    run = add("run", "do every step of a run configuration and write a run folder")
+    run.add_argument("file", help="run configuration (YAML), or 'quickstart'")
+    run.add_argument("--output", type=Path, metavar="FOLDER", help="run folder")
+    text = "prove accumulator widths; exit code 1 if given ones can overflow"
+    bounds = add("bounds", text, numbers, machine)
+    bounds.add_argument("--weights", type=Path, metavar="W.npy", help="integer matrix (N, K)")
+    bounds.add_argument("--input-range", type=int, nargs=2, metavar=("LO", "HI"))
+    bounds.add_argument("--channels", type=int, default=10, help="channels to name (default 10)")
+    simulate = add("simulate", "count the cycles of a model, or of one GEMM", numbers, machine)
+    _workload_options(simulate)
+    simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
+    rtl = add("rtl", "write standalone Verilog", numbers, machine)
+    rtl.add_argument("--output", type=Path, metavar="FOLDER", default=Path("rtl"))
+    text = "run the Verilog against golden model and simulator"
+    _verify_options(add("verify", text, numbers, machine))
+    cost = add("cost", "area and energy of a workload", numbers, machine)
+    _workload_options(cost)
+    cost.add_argument(
+        "--technology", metavar="PRESET", help=", ".join(preset_names("technologies"))
+    )
+    report = add("report", "write the HTML report of a run folder again and print its summary")
+    report.add_argument("folder", type=Path)
+
+
 def build_parser() -> _Parser:
     """The whole command line."""
     parser = _Parser(
@@ -112,7 +186,7 @@ def build_parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands_of = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    job, json_only = _parent_job(), _parent_json()
+    numbers, json_only = _parent_numbers(), _parent_json()
 
     def add(name: str, text: str, *parents: _Parser) -> _Parser:
         return commands_of.add_parser(
@@ -122,35 +196,10 @@ def build_parser() -> _Parser:
             parents=[*parents, json_only],
         )
 
-    run = add("run", "do every step of a run configuration and write a run folder")
-    run.add_argument("file", help="run configuration (YAML), or 'quickstart'")
-    run.add_argument("--output", type=Path, metavar="FOLDER", help="run folder")
-    quantize = add("quantize", "quantize a model, or a bare matrix with --weights", job)
-    quantize.add_argument("--weights", type=Path, metavar="W.npy", help="float matrix (N, K)")
-    quantize.add_argument(
-        "--output", type=Path, metavar="PATH", help="folder (model) or .npz file (matrix)"
-    )
-    bounds = add("bounds", "prove accumulator widths; exit code 1 if given ones can overflow", job)
-    bounds.add_argument("--weights", type=Path, metavar="W.npy", help="integer matrix (N, K)")
-    bounds.add_argument("--input-range", type=int, nargs=2, metavar=("LO", "HI"))
-    bounds.add_argument("--channels", type=int, default=10, help="channels to name (default 10)")
-    simulate = add("simulate", "count the cycles of a model, or of one GEMM", job)
-    _workload_options(simulate)
-    simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
-    rtl = add("rtl", "write standalone Verilog", job)
-    rtl.add_argument("--output", type=Path, metavar="FOLDER", default=Path("rtl"))
-    verify = add("verify", "run the Verilog against golden model and simulator", job)
-    _verify_options(verify)
-    cost = add("cost", "area and energy of a workload", job)
-    _workload_options(cost)
-    cost.add_argument(
-        "--technology", metavar="PRESET", help=", ".join(preset_names("technologies"))
-    )
-    report = add("report", "write the HTML report of a run folder again and print its summary")
-    report.add_argument("folder", type=Path)
+    _add_models(add, numbers)
+    _add_machines(add, numbers, _parent_machine())
     formats = add("formats", "list the number formats, or show one code by code")
     formats.add_argument("name", nargs="?")
-    add("models", "list the models and the commands that fetch them")
     add("doctor", "check the tools, one trial each, and say what to do about what is missing")
     return parser
 

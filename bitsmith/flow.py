@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.errors import InputError
 from configs.schema import RunConfig
-from sw.models import model_folder
+from sw.models.registry import model_files
 from sw.quantize import QuantizedModel
 
 from .job import Job, Progress, silent
@@ -64,24 +64,22 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def model_hash(config: RunConfig) -> str:
-    """Hash of the model's files; empty without weights."""
-    if config.workload.model is None:
-        return ""
+def files_hash(path_or_name: str | Path) -> str:
+    """Hash of a model's files."""
     digest = hashlib.sha256()
-    for path in sorted(model_folder(config.workload.model).iterdir()):
-        if path.suffix in (".json", ".safetensors", ".txt"):
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+    for path in model_files(path_or_name):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
 def step_keys(config: RunConfig) -> dict[str, str]:
     """Content hash of everything that each step's result depends on."""
     settings = plain(asdict(config))
-    base = [code_hash(), model_hash(config)]
+    model = config.workload.model
+    base = [code_hash(), "" if model is None else files_hash(model)]
     keys: dict[str, str] = {}
     for step, (paths, earlier) in DEPENDS.items():
         chosen = {path: _setting(settings, path) for path in paths}

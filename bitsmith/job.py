@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,22 @@ from costmodel import read_figures
 from sim import ModelTiming, array_linears, simulate_model
 from sw.accumulators import BoundReport, layer_bounds
 from sw.compile import Machine, resolve_machine, worst_case_widths
-from sw.formats import FormatFamily, family_terms, get_family
-from sw.models import Architecture, LinearShape, LlamaModel, Model, capture_inputs, load_model
-from sw.quantize import QuantizedModel, quantize_model
+from sw.formats import FormatFamily, family_terms
+from sw.models import (
+    Architecture,
+    LinearShape,
+    LlamaModel,
+    Model,
+    apply_recipe,
+    capture_inputs,
+    load_model,
+    prepared_model,
+)
+from sw.models.architecture import read_architecture
+from sw.models.text import evaluation_text
+from sw.models.weights import AnyArchitecture
+from sw.quantize import QuantizedModel, layer_plan
+from sw.quantize.recipe import Plan, group_length, machine_family
 
 T = TypeVar("T")
 #: wraps an iterable of known length and shows how far it is; the label says of what
@@ -63,41 +77,86 @@ class Job:
         return load_model(self.config.workload.model)
 
     @cached_property
-    def architecture(self) -> Architecture:
-        """Shapes of the model."""
+    def architecture(self) -> AnyArchitecture | None:
+        """Shapes of the model; None for a file of matrices."""
         described = self.config.workload.architecture
         if described is None:
             return self.model.architecture
-        return Architecture.from_config(described, "workload: architecture")
+        return read_architecture(described, "workload: architecture")
 
     @cached_property
     def llama(self) -> LlamaModel:
-        """The model, ready to run."""
-        return LlamaModel(self.model.architecture, self.model.tensors)
+        """The floating-point model that the quantized layers stand in, ready to run.
+
+        Raises
+        ------
+        InputError : not a Llama-class model.
+        """
+        prepared = prepared_model(self.model, self.quantized)
+        if not isinstance(prepared.architecture, Architecture):
+            raise InputError(f"model '{prepared.name}' is not a Llama-class model")
+        return LlamaModel(prepared.architecture, prepared.tensors)
 
     @cached_property
     def family(self) -> FormatFamily:
-        """Formats of the weights."""
-        return get_family(self.config.quantization.format)
+        """Formats of the weights, one family for the whole machine.
+
+        Raises
+        ------
+        InputError : layers of different families, or a format that the machine cannot run.
+        """
+        if self.quantized_model is not None:
+            found = {m.family.name: m.family for m in self.quantized_model.layers.values()}
+        else:
+            formats = {s.format for s in self.plan.values() if s is not None}
+            families = [machine_family(name) for name in sorted(formats)]
+            found = {family.name: family for family in families}
+        if len(found) != 1:
+            raise InputError(
+                f"the layers use {len(found)} format families ({', '.join(sorted(found))}): "
+                "a machine decodes one, quantize all layers to formats of one family"
+            )
+        return next(iter(found.values()))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Settings of every layer that the recipe quantizes."""
+        return layer_plan(self.config.quantization, [linear.name for linear in self.linears])
+
+    @cached_property
+    def group_sizes(self) -> dict[str, int]:
+        """Weights that share a scale, by layer."""
+        if self.quantized_model is not None:
+            layers = self.quantized_model.layers
+            return {name: matrix.group_size for name, matrix in layers.items()}
+        settings = {name: s for name, s in self.plan.items() if s is not None}
+        return {
+            linear.name: group_length(settings[linear.name], linear.in_features)
+            for linear in self.linears
+            if linear.name in settings
+        }
 
     @cached_property
     def quantized(self) -> QuantizedModel:
         """The quantized model, exactly as stored."""
         if self.quantized_model is not None:
             return self.quantized_model
-        settings = self.config.quantization
-        weights = self.model.linear_weights()
-        steps = iter(self.progress(range(len(weights)), "quantize"))
+        return self._apply(None)
+
+    def quantize_into(self, folder: Path) -> None:
+        """Quantize into ``folder``, layer by layer, taking up what an interrupted run left."""
+        if self.quantized_model is None:
+            self.__dict__["quantized"] = self._apply(folder)
+
+    def _apply(self, folder: Path | None) -> QuantizedModel:
+        steps = iter(self.progress(range(len(self.model.linear_weights())), "quantize"))
         next(steps, None)
-        return quantize_model(
-            weights,
-            format_name=settings.format,
-            group_size=settings.group_size,
-            scale_format=settings.scale_format,
-            activation_bits=settings.activation_bits,
-            name=self.model.name,
+        return apply_recipe(
+            self.model,
+            self.config.quantization,
+            folder=folder,
             progress=lambda done, total: next(steps, None),
-        )
+        )[1]
 
     @cached_property
     def bounds(self) -> BoundReport:
@@ -112,7 +171,7 @@ class Job:
                 group_size=matrix.group_size,
                 lanes=array.lanes,
                 input_range=array.activation_range,
-                scale_codes=matrix.with_uint8_scales().scale_codes,
+                scale_codes=matrix.for_machine().scale_codes,
             )
         return BoundReport(
             layers=layers,
@@ -140,18 +199,20 @@ class Job:
     def worst_case_machine(self, k: int) -> Machine:
         """The machine with ``auto`` widths that hold for any weights of K up to ``k``."""
         array = self.config.accelerator
-        group_size = self.config.quantization.group_size
+        group_size = max(self.group_sizes.values())
         widths = worst_case_widths(array, self.family, group_size=group_size, k=k)
         return resolve_machine(array, self.family, *widths)
 
     @cached_property
     def linears(self) -> tuple[LinearShape, ...]:
         """The linear layers that run on the array, from the quantized model if there is one."""
-        if self.quantized_model is None:
+        if self.quantized_model is None and self.architecture is not None:
             return array_linears(self.architecture)
+        stored = self.quantized_model
+        shapes = self.model.linear_shapes if stored is None else stored.shapes
         return tuple(
-            LinearShape(name=name, out_features=matrix.shape[0], in_features=matrix.shape[1])
-            for name, matrix in self.quantized_model.layers.items()
+            LinearShape(name=name, out_features=shape[0], in_features=shape[1])
+            for name, shape in shapes.items()
         )
 
     @cached_property
@@ -160,33 +221,40 @@ class Job:
         workload = self.config.workload
         return simulate_model(
             self.machine,
-            list(self.progress(self.linears, "simulate")),
-            group_size=self.config.quantization.group_size,
+            [x for x in self.progress(self.linears, "simulate") if x.name in self.group_sizes],
+            group_size=self.group_sizes,
             prefill_tokens=workload.prefill_tokens,
             decode_tokens=workload.decode_tokens,
         )
 
+    def evaluation_text(self) -> str:
+        """Text that the model has not seen: its own held-out text, else the shipped one."""
+        held = self.model.heldout
+        return evaluation_text() if held is None else held.decode("utf-8", "replace")
+
     def layer_inputs(self, tokens: int) -> dict[str, NDArray[np.float32]]:
-        """Inputs of every linear, (tokens, K): real text where the model reads bytes.
+        """Inputs of every linear, (tokens, K): real text where the float model can read it.
 
         Other models, and quantized ones whose float model is not here, get seeded normal numbers.
         """
-        if self._reads_bytes():
-            text = self.model.heldout or b""
-            return capture_inputs(self.llama, text, min(tokens, len(text)))
+        if self.reads_text:
+            ids = self.model.tokenizer.encode(self.evaluation_text()[: 64 * tokens])
+            return capture_inputs(self.llama, np.array(ids), min(tokens, len(ids)))
         rng = np.random.default_rng(self.config.seed)
         return {
             linear.name: rng.standard_normal((tokens, linear.in_features)).astype(np.float32)
             for linear in self.linears
         }
 
-    def _reads_bytes(self) -> bool:
-        """Whether the float model is at hand, fits the layers and has held-out bytes to read."""
+    @cached_property
+    def reads_text(self) -> bool:
+        """Whether the float model is at hand, fits the layers and predicts text."""
         try:
-            shapes = {name: w.shape for name, w in self.model.linear_weights().items()}
+            shapes = self.model.linear_shapes
         except InputError:
             if self.quantized_model is None:
                 raise
             return False
-        fits = shapes == {name: matrix.shape for name, matrix in self.quantized.layers.items()}
-        return fits and self.architecture.vocab_size == 256 and bool(self.model.heldout)
+        fits = all(shapes.get(name) == shape for name, shape in self.quantized.shapes.items())
+        causal = isinstance(self.model.architecture, Architecture)
+        return fits and causal and self.model.tokenizer_factory is not None

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from configs.errors import InputError
+from configs.schema import QuantizationConfig
 from configs.timing import CAUSES
 from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
 from sw.accumulators import Stage, overflowing_channels, witness
 from sw.compile import Machine
-from sw.models import bits_per_byte, quantized_linear
-from sw.quantize import quantization_error
+from sw.models import language_accuracy, quantized_linear
+from sw.models.evaluate import tokenized
+from sw.quantize import QuantizedModel
+from sw.quantize.kv_cache import kv_hook
 
 from .job import Job
 from .strict_json import write_text
@@ -29,86 +32,109 @@ def quantize_step(job: Job, folder: Path) -> dict[str, Any]:
 
     Keys
     ----
+    Those of :func:`describe_quantized`.
+    """
+    if not job.has_weights:
+        return {"skipped": "the workload has no weights"}
+    job.quantize_into(folder / "quantized")
+    return describe_quantized(job.quantized, job.config.quantization)
+
+
+def describe_quantized(model: QuantizedModel, recipe: QuantizationConfig) -> dict[str, Any]:
+    """A quantized model in numbers.
+
+    Keys
+    ----
     model, format, group_size, scale_format, activation_bits, weights, bits_per_weight;
     layers[]: name, n, k, format_mix {format: share}, bits_per_weight, mse, relative_error,
     sqnr_db, hardware_relative_error (with the second-level scales that the hardware uses).
     """
-    if not job.has_weights:
-        return {"skipped": "the workload has no weights"}
-    weights = job.model.linear_weights()
     layers = []
-    for name, matrix in job.quantized.layers.items():
-        error = quantization_error(weights[name], matrix)
-        hardware = quantization_error(weights[name], matrix.with_uint8_scales())
+    for entry in model.describe():
+        error = entry["error"] or {}
+        relative = error.get("relative", float("nan"))
         layers.append(
             {
-                "name": name,
-                "n": matrix.shape[0],
-                "k": matrix.shape[1],
-                "format_mix": matrix.format_mix,
-                "bits_per_weight": matrix.bits_per_weight,
-                "mse": error["mse"],
-                "relative_error": error["relative"],
-                "sqnr_db": error["sqnr_db"],
-                "hardware_relative_error": hardware["relative"],
+                "name": entry["name"],
+                "n": entry["shape"][0],
+                "k": entry["shape"][1],
+                "format_mix": entry["planes"][0]["format_mix"],
+                "bits_per_weight": entry["bits_per_weight"],
+                "mse": error.get("mse", float("nan")),
+                "relative_error": relative,
+                "sqnr_db": -10 * float(np.log10(relative)) if relative else float("inf"),
+                "hardware_relative_error": error.get("hardware_relative", float("nan")),
             }
         )
-    job.quantized.save(folder / "quantized")
-    settings = job.config.quantization
     return {
-        "model": job.quantized.name,
-        "format": settings.format,
-        "group_size": settings.group_size,
-        "scale_format": settings.scale_format,
-        "activation_bits": settings.activation_bits,
-        "weights": job.quantized.weights,
-        "bits_per_weight": job.quantized.bits_per_weight,
+        "model": model.name,
+        "format": recipe.format,
+        "group_size": recipe.group_size,
+        "scale_format": recipe.scale_format,
+        "activation_bits": recipe.activation_bits,
+        "weights": model.weights,
+        "bits_per_weight": model.bits_per_weight,
         "layers": layers,
     }
 
 
 def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
-    """Held-out bits per byte: float16 weights, quantized weights, and quantized activations too.
+    """Quality on held-out text: float weights, quantized weights, quantized activations too.
 
     Keys
     ----
-    bytes, windows; variants[]: name, bits_per_byte, standard_error, increase, increase_error
-    (paired difference to float16).
+    tokens, bytes (predicted), windows; variants[]: name, perplexity, bits_per_byte,
+    standard_error, increase, increase_error (of the bits per byte, paired with the float model).
     """
     wanted = job.config.workload.evaluation_bytes
-    if not (job.has_weights and wanted and job.model.heldout and len(job.model.heldout) > 1):
-        return {"skipped": "there is no held-out text to evaluate on"}
-    if job.architecture.vocab_size != 256:
-        return {"skipped": f"the model reads {job.architecture.vocab_size} tokens, not bytes"}
-    text = job.model.heldout
-    # windows from the whole text, so that a short evaluation sees every source
-    context = job.architecture.max_position_embeddings
-    starts = np.arange(0, max(1, len(text) - context + 1), context)
-    count = min(len(starts), -(-wanted // context))
-    chosen = starts[np.linspace(0, len(starts) - 1, count).astype(int)]
-    sample = b"".join(text[s : s + context] for s in chosen)
-    hooks = {"float16": None, "weights quantized": quantized_linear(job.quantized, None)}
-    bits = job.config.quantization.activation_bits
-    both = f"weights and activations quantized (INT{bits} per token)"
-    hooks[both] = quantized_linear(job.quantized, bits)
-    measured = {
-        name: bits_per_byte(job.llama, sample, context=context, linear=hook)
-        for name, hook in job.progress(list(hooks.items()), "evaluate")
+    if not (job.has_weights and wanted):
+        return {"skipped": "there is no text to evaluate on"}
+    if not job.reads_text:
+        return {"skipped": "the model does not predict text"}
+    context = min(1024, job.llama.architecture.max_position_embeddings)
+    whole = tokenized(job.evaluation_text(), job.model.tokenizer)
+    share = wanted / max(1, int(whole.byte_lengths.sum()))
+    text = whole.spread(max(1, round(len(whole.ids) * share)), context)
+    recipe = job.config.quantization
+    bits, kv = recipe.activation_bits, recipe.kv_cache
+    cache = kv_hook(kv) if kv else None
+    cached = f", keys INT{kv.key_bits}, values INT{kv.value_bits}" if kv else ""
+    linear = job.llama.linear
+    hooks = {
+        "float": (None, None),
+        f"weights quantized{cached}": (
+            quantized_linear(job.quantized, None, otherwise=linear),
+            cache,
+        ),
+        f"weights and activations quantized (INT{bits} per token{cached})": (
+            quantized_linear(job.quantized, bits, otherwise=linear),
+            cache,
+        ),
     }
-    reference = measured["float16"]
+    measured = {
+        name: language_accuracy(job.llama, text, context=context, linear=hook, kv=stored)
+        for name, (hook, stored) in job.progress(list(hooks.items()), "evaluate")
+    }
+    reference = measured["float"]
     variants = []
     for name, result in measured.items():
-        paired = result.minus(reference)
+        paired = result.bits_per_byte.minus(reference.bits_per_byte)
         variants.append(
             {
                 "name": name,
-                "bits_per_byte": result.mean,
-                "standard_error": result.standard_error,
+                "perplexity": result.perplexity,
+                "bits_per_byte": result.bits_per_byte.mean,
+                "standard_error": result.bits_per_byte.standard_error,
                 "increase": paired.mean,
                 "increase_error": paired.standard_error,
             }
         )
-    return {"bytes": reference.bytes, "windows": count, "variants": variants}
+    return {
+        "tokens": reference.tokens,
+        "bytes": reference.bits_per_byte.bytes,
+        "windows": len(reference.window_tokens),
+        "variants": variants,
+    }
 
 
 def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
@@ -151,7 +177,7 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
 
 def _witness(job: Job, layer: str, stage: Stage, channel: int) -> dict[str, Any]:
     """Activations that need all bits of a channel's accumulator."""
-    matrix, array = job.quantized.layers[layer].with_uint8_scales(), job.config.accelerator
+    matrix, array = job.quantized.layers[layer].for_machine(), job.config.accelerator
     assert matrix.scale_codes is not None
     mode = job.bounds.inner_mode if stage == "inner" else job.bounds.outer_mode
     found = witness(

@@ -118,7 +118,7 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
     lines = []
     for variant in results["evaluate"].get("variants", []):
         change = ""
-        if variant["name"] != "float16":
+        if variant["name"] != "float":
             change = f"  ({variant['increase']:+.4f} +- {variant['increase_error']:.4f})"
         lines.append(
             f"held-out bits per byte, {variant['name']}: {variant['bits_per_byte']:.4f}{change}"

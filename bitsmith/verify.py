@@ -67,7 +67,7 @@ def compile_layer(
     machine: Machine, name: str, weights: QuantizedMatrix, activations: NDArray[np.int64]
 ) -> GemmProgram:
     """Program of one quantized layer; float16 scales are second-level quantized on the way."""
-    weights = weights.with_uint8_scales()
+    weights = weights.for_machine()
     assert weights.scale_codes is not None
     return GemmProgram(
         machine=machine,

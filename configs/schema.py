@@ -71,20 +71,96 @@ class AcceleratorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizationConfig:
-    """How weights and activations become codes."""
+class LayerQuantization:
+    """How the weights of one linear layer become codes."""
 
-    #: format or family name
+    #: a number format, family, block format, pair format or plane format by name
     format: str
-    #: weights that share a scale, along the input dimension
-    group_size: int = 128
+    #: weights that share a scale, along the input dimension; a whole row; the whole matrix
+    group_size: int | Literal["channel", "tensor"] = 128
+    #: output channels that share a scale
+    group_rows: int = 1
     scale_format: Literal["float16", "uint8"] = "float16"
-    #: width of dynamic per-token activation codes
-    activation_bits: int = 8
+    #: scale from the largest magnitude; by least squared error of the weights, or of the layer's
+    #: outputs on calibration text; from a percentile, mean or median of the magnitudes (the last
+    #: two for ternary and binary weights)
+    scale_rule: Literal["absmax", "mse", "output_mse", "percentile", "absmean", "absmedian"] = (
+        "absmax"
+    )
+    #: share of the magnitudes that the grid covers, in percent, for ``scale_rule: percentile``
+    percentile: float = 99.9
+    #: ``float16`` repeats the released BitMoD quantizer bit for bit, ``float32`` is faster
+    arithmetic: Literal["float16", "float32"] = "float16"
+    #: round to nearest, or with error feedback measured on calibration text
+    method: Literal["rtn", "gptq"] = "rtn"
 
     def __post_init__(self) -> None:
-        _check_range("group_size", self.group_size, 1, 1 << 20)
+        if isinstance(self.group_size, int):
+            _check_range("group_size", self.group_size, 1, 1 << 20)
+        _check_range("group_rows", self.group_rows, 1, 1 << 20)
+        _check_range("percentile", self.percentile, 50, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KVCacheConfig:
+    """How keys and values of attention are stored."""
+
+    key_bits: int = 4
+    value_bits: int = 4
+    #: tokens that share a scale of one key channel
+    key_group: int = 32
+    #: channels that share a scale of one token's values
+    value_group: int = 32
+    #: latest tokens that stay in floating point
+    residual_tokens: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("key_bits", "value_bits"):
+            _check_range(name, getattr(self, name), 2, 16)
+        for name in ("key_group", "value_group"):
+            _check_range(name, getattr(self, name), 1, 1 << 20)
+        _check_range("residual_tokens", self.residual_tokens, 0, 1 << 20)
+
+
+Transform = Literal["hadamard", "smoothquant", "os_plus", "awq"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationConfig(LayerQuantization):
+    """A recipe: how weights and activations of a whole model become codes."""
+
+    #: width of dynamic per-token activation codes
+    activation_bits: int = 8
+    #: rewritings of the model that keep its function, done before quantization, in this order
+    transforms: tuple[Transform, ...] = ()
+    #: share of the activations' range that SmoothQuant moves into the weights
+    smooth_alpha: float = 0.5
+    #: tokens of calibration text that ``gptq``, ``awq``, ``smoothquant``, ``os_plus`` and
+    #: ``output_mse`` read
+    calibration_tokens: int = 2048
+    #: file of calibration text; the text that bitsmith ships where it is left out
+    calibration_text: str | None = None
+    kv_cache: KVCacheConfig | None = None
+    #: layer name pattern -> format name, settings that differ, or null to leave it unquantized;
+    #: the first pattern that fits a layer counts
+    overrides: dict[str, str | dict[str, Any] | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _check_range("activation_bits", self.activation_bits, 4, 8)
+        _check_range("smooth_alpha", self.smooth_alpha, 0, 1)
+        _check_range("calibration_tokens", self.calibration_tokens, 1, 1 << 20)
+        for pattern in self.overrides:
+            self.override(pattern)
+
+    def override(self, pattern: str) -> LayerQuantization | None:
+        """Settings of the layers that ``pattern`` names; None leaves them unquantized."""
+        given = self.overrides[pattern]
+        if given is None:
+            return None
+        base = {f.name: getattr(self, f.name) for f in dataclasses.fields(LayerQuantization)}
+        changes = {"format": given} if isinstance(given, str) else given
+        return build(LayerQuantization, {**base, **changes}, f"overrides: {pattern}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +271,21 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
     folder, kind = AXES[axis]
     data, place = resolve(folder, reference, base=base, where=where or axis)
     return build(kind, data, place)
+
+
+def load_comparison(reference: Path | str) -> dict[str, QuantizationConfig]:
+    """Recipes by name, in the order of the file: a preset such as ``formats``, or a YAML file.
+
+    Each entry is a mapping of settings, a preset name or a path beside the file.
+    """
+    data, where = resolve("comparisons", str(reference), base=Path(), where="recipes")
+    if not isinstance(data, dict) or not data or not all(isinstance(key, str) for key in data):
+        raise InputError(f"{where}: expected a mapping of names to recipes")
+    base = Path(reference).parent
+    return {
+        name: load_axis("quantization", entry, base=base, where=f"{where}: {name}")
+        for name, entry in data.items()
+    }
 
 
 def load_run(path: Path | str) -> RunConfig:

@@ -6,11 +6,12 @@ attention scores and their products with V, softmax, SiLU, residual sums, activa
 rescaling, and a tied ``lm_head``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sw.compile import GemmShape, Machine
 from sw.models import Architecture, LinearShape
+from sw.models.weights import AnyArchitecture
 
 from .activity import Activity, gemm_activity
 from .array import CycleReport, simulate_gemm
@@ -95,18 +96,18 @@ class ModelTiming:
         return total
 
 
-def array_linears(architecture: Architecture) -> tuple[LinearShape, ...]:
+def array_linears(architecture: AnyArchitecture) -> tuple[LinearShape, ...]:
     """The linear layers that run on the array."""
-    if architecture.tie_word_embeddings:
-        return architecture.block_linears()
-    return architecture.linears()
+    if isinstance(architecture, Architecture) and not architecture.tie_word_embeddings:
+        return architecture.linears()
+    return architecture.block_linears()
 
 
 def simulate_model(
     machine: Machine,
     linears: Sequence[LinearShape],
     *,
-    group_size: int,
+    group_size: int | Mapping[str, int],
     prefill_tokens: int,
     decode_tokens: int,
 ) -> ModelTiming:
@@ -116,14 +117,15 @@ def simulate_model(
     ----------
     machine : the machine.
     linears : layers in order of execution; ``lm_head`` sees only the last prompt token.
-    group_size : weights that share a scale.
+    group_size : weights that share a scale, of all layers or by layer name.
     prefill_tokens : tokens of the prompt, run together; 0 for none.
     decode_tokens : steps of one token each.
     """
     timed: dict[GemmShape, tuple[CycleReport, Activity]] = {}
 
     def time(m: int, linear: LinearShape) -> tuple[CycleReport, Activity]:
-        shape = GemmShape(m=m, n=linear.out_features, k=linear.in_features, group_size=group_size)
+        size = group_size if isinstance(group_size, int) else group_size[linear.name]
+        shape = GemmShape(m=m, n=linear.out_features, k=linear.in_features, group_size=size)
         if shape not in timed:
             report = simulate_gemm(machine, shape)
             timed[shape] = report, gemm_activity(machine, shape, report)

@@ -35,7 +35,10 @@ def test_module(path: Path) -> None:
     assert ast.get_docstring(tree), "module docstring"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 62, f"{node.name} is too long"
+            documented = ast.get_docstring(node) is not None
+            text_lines = node.body[0].end_lineno - node.body[0].lineno + 1 if documented else 0
+            lines = node.end_lineno - node.lineno + 1 - text_lines
+            assert lines <= 50, f"{node.name} is too long"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node) or here == "sw", f"{node.name} has no docstring"

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from configs.errors import InputError
 from configs.load import preset_names
 from configs.schema import QuantizationConfig, RunConfig, WorkloadConfig, load_axis, load_run
-from sw.formats import get_family
+from sw.models.registry import SHIPPED
 from sw.quantize import QuantizedModel
+from sw.quantize.recipe import check_format
 
 from ..job import Job, Progress
 from ..strict_json import dumps
@@ -28,10 +29,25 @@ def emit(options: Options, result: dict[str, Any], text: str) -> None:
     print(dumps(result) if options.json else text)
 
 
-def _override(config: Any, **values: Any) -> Any:
+def override(config: Any, **values: Any) -> Any:
     """``config`` with those values that were given on the command line."""
     given = {name: value for name, value in values.items() if value is not None}
     return dataclasses.replace(config, **given) if given else config
+
+
+def recipe_of(options: Options) -> QuantizationConfig:
+    """The recipe that the options name and change; BitMoD FP4 in groups of 128 by default."""
+    recipe = QuantizationConfig(format="bitmod_fp4")
+    if options.recipe:
+        recipe = load_axis("quantization", options.recipe)
+    recipe = override(
+        recipe,
+        format=options.format,
+        group_size=options.group_size,
+        scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8")),
+    )
+    check_format(recipe.format)
+    return recipe
 
 
 def make_job(options: Options, progress: Progress) -> Job:
@@ -41,22 +57,15 @@ def make_job(options: Options, progress: Progress) -> Job:
     the quickstart's model, accelerator and technology.
     """
     base = load_run("quickstart")
-    quantization = QuantizationConfig(format="bitmod_fp4")
-    if options.quantization:
-        quantization = load_axis("quantization", options.quantization)
     workload, stored = _workload(options, base)
     if stored is not None:
-        if any((options.quantization, options.format, options.group_size, options.scale_format)):
+        if any((options.recipe, options.format, options.group_size, options.scale_format)):
             raise InputError(
                 f"'{options.model}' is quantized already: give no quantization options"
             )
         quantization = _describe(stored)
-    quantization = _override(
-        quantization,
-        format=options.format,
-        group_size=options.group_size,
-        scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8")),
-    )
+    else:
+        quantization = recipe_of(options)
     array = (
         load_axis("accelerator", options.accelerator) if options.accelerator else base.accelerator
     )
@@ -65,7 +74,7 @@ def make_job(options: Options, progress: Progress) -> Job:
     for stage in ("inner", "outer"):
         bits, old = getattr(options, f"{stage}_bits"), getattr(array, f"{stage}_accumulator")
         try:
-            stages[f"{stage}_accumulator"] = _override(old, bits=bits, mode=mode)
+            stages[f"{stage}_accumulator"] = override(old, bits=bits, mode=mode)
         except InputError as error:
             raise InputError(f"--{stage}-bits: {error}") from None
     array = dataclasses.replace(array, **stages)
@@ -73,7 +82,6 @@ def make_job(options: Options, progress: Progress) -> Job:
     if getattr(options, "technology", None):
         technology = load_axis("technology", options.technology)
     quantization = dataclasses.replace(quantization, activation_bits=array.activation_bits)
-    get_family(quantization.format)
     config = dataclasses.replace(
         base,
         workload=workload,
@@ -84,11 +92,22 @@ def make_job(options: Options, progress: Progress) -> Job:
     return Job(config=config, progress=progress, quantized_model=stored)
 
 
+def float_model(options: Options) -> str:
+    """Name or path of the model with weights that the options mean; the shipped one by default."""
+    name = options.model or SHIPPED
+    if name in preset_names("workloads"):
+        workload = load_axis("workload", name)
+        if workload.model is None:
+            raise InputError(f"'{name}' has no weights to quantize, only shapes")
+        return str(workload.model)
+    return str(name)
+
+
 def refuse_with_weights(options: Options, *, except_for: tuple[str, ...]) -> None:
     """With a bare matrix, an option that would be ignored is an error."""
     given = {
         "model": options.model,
-        **{name: getattr(options, name) for name in JOB_OPTIONS if name not in except_for},
+        **{name: getattr(options, name, None) for name in JOB_OPTIONS if name not in except_for},
     }
     for name, value in given.items():
         if value is not None:
@@ -98,7 +117,7 @@ def refuse_with_weights(options: Options, *, except_for: tuple[str, ...]) -> Non
 
 #: options of every job command: attribute -> name on the command line
 JOB_OPTIONS = {
-    "quantization": "quantization",
+    "recipe": "recipe",
     "format": "format",
     "group_size": "group-size",
     "scale_format": "scale-format",
@@ -130,7 +149,7 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
     elif name is not None:
         workload = dataclasses.replace(workload, model=name)
     return (
-        _override(
+        override(
             workload,
             prefill_tokens=getattr(options, "prefill", None),
             decode_tokens=getattr(options, "decode", None),

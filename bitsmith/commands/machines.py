@@ -7,6 +7,7 @@ from configs.errors import InputError
 from configs.schema import load_axis
 from sim import simulate_gemm
 from sw.compile import GemmShape
+from sw.quantize.recipe import group_length
 
 from .. import steps
 from ..job import Job, Progress
@@ -53,7 +54,8 @@ def simulate(options: Options, progress: Progress) -> int:
 def _simulate_gemm(options: Options, job: Job) -> int:
     """One GEMM of the given shape."""
     m, n, k = options.gemm
-    shape = GemmShape(m=m, n=n, k=k, group_size=job.config.quantization.group_size)
+    group_size = group_length(job.config.quantization, k)
+    shape = GemmShape(m=m, n=n, k=k, group_size=group_size)
     report = simulate_gemm(job.worst_case_machine(k), shape)
     result = {
         "m": m,

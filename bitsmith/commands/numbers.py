@@ -1,10 +1,8 @@
 """Commands about numbers: quantize, bounds, formats, models."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
@@ -19,95 +17,13 @@ from sw.formats import (
 )
 from sw.formats.block_tables import block_formats
 from sw.models import known_models
-from sw.quantize import quantization_error, quantize_matrix
+from sw.models.registry import fetch
 
 from .. import steps
 from ..job import Progress
 from ..strict_json import plain
-from ..tables import overflow_text, short_mix, text_table
+from ..tables import overflow_text, text_table
 from .common import Options, choice, emit, load_matrix, make_job, refuse_with_weights
-
-
-def quantize(options: Options, progress: Progress) -> int:
-    """``bitsmith quantize``."""
-    if options.weights is not None:
-        return _quantize_matrix(options)
-    job = make_job(options, progress)
-    if not job.has_weights:
-        raise InputError(f"'{options.model}' has no weights to quantize")
-    output = options.output or Path(f"{Path(job.config.workload.model or '').name}_quantized")
-    with tempfile.TemporaryDirectory() as scratch:
-        result = steps.quantize_step(job, Path(scratch))
-    job.quantized.save(output)
-    result["output"] = str(output)
-    rows = [
-        [
-            layer["name"],
-            f"{layer['n']}x{layer['k']}",
-            short_mix(layer["format_mix"]),
-            f"{layer['bits_per_weight']:.3f}",
-            f"{layer['relative_error']:.6f}",
-            f"{layer['sqnr_db']:.2f}",
-        ]
-        for layer in result["layers"]
-    ]
-    header = ["layer", "N x K", "format mix %", "bits/w", "relative error", "SQNR dB"]
-    emit(options, result, f"{text_table(header, rows)}\n\nwritten: {output}")
-    return 0
-
-
-def _quantize_matrix(options: Options) -> int:
-    """A bare matrix in, an ``.npz`` with codes, scales, format_ids and dequantized out."""
-    refuse_with_weights(options, except_for=("format", "group_size", "scale_format"))
-    if not options.format:
-        raise InputError("--weights needs --format, one of those that 'bitsmith formats' lists")
-    weights = load_matrix(options.weights, integers=False)
-    matrix = quantize_matrix(
-        weights,
-        get_family(options.format),
-        group_size=128 if options.group_size is None else options.group_size,
-        scale_format=choice(options.scale_format, "--scale-format", ("float16", "uint8"))
-        or "float16",
-    )
-    output = options.output or options.weights.with_suffix(".quantized.npz")
-    if output.suffix != ".npz":
-        raise InputError(f"--output is '{output}', a matrix is written to a file ending in .npz")
-    # float16 scales and weights are exact in float16; second-level products are not
-    dtype = np.float16 if matrix.scale_codes is None else np.float32
-    arrays = {
-        "codes": matrix.codes,
-        "scales": matrix.scales.astype(dtype),
-        "format_ids": matrix.format_ids,
-        "dequantized": matrix.dequantize(dtype),
-    }
-    if matrix.scale_codes is not None and matrix.channel_scales is not None:
-        arrays |= {"scale_codes": matrix.scale_codes, "channel_scales": matrix.channel_scales}
-    _save_npz(output, arrays)
-    result = {
-        "output": str(output),
-        "shape": list(matrix.shape),
-        "format": matrix.family.name,
-        "group_size": matrix.group_size,
-        "scale_format": matrix.scale_format,
-        "bits_per_weight": matrix.bits_per_weight,
-        "format_mix": matrix.format_mix,
-        **quantization_error(weights, matrix),
-    }
-    text = "\n".join(f"{key}: {value}" for key, value in plain(result).items())
-    emit(options, result, text)
-    return 0
-
-
-def _save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write an archive whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            temporary = Path(scratch) / "arrays.npz"
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-            temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"--output: cannot write '{path}': {error.strerror}") from None
 
 
 def bounds(options: Options, progress: Progress) -> int:
@@ -306,6 +222,10 @@ def _codes(member: NumberFormat, terms: TermTable | None) -> dict[str, Any]:
 
 def models(options: Options, progress: Progress) -> int:
     """``bitsmith models``."""
+    if options.fetch is not None:
+        path = fetch(options.fetch)
+        emit(options, {"model": options.fetch, "path": str(path)}, f"{options.fetch}: {path}")
+        return 0
     listed = [vars(info) for info in known_models()]
     rows = [
         [

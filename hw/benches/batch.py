@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.cache import cache_folder
 from configs.errors import InputError
 from configs.timing import CAUSES
 from sw.compile import GemmProgram, Machine
 
 from ..emit import to_verilog
 from ..top import Accelerator
-from .toolchain import cache_folder, compiler, verilator_environment, verilator_root
+from .toolchain import compiler, verilator_environment, verilator_root
 
 TOP = "bitsmith_accelerator"
 _BENCH = Path(__file__).with_name("accelerator.cpp")

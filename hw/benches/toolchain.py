@@ -54,15 +54,3 @@ def compiler() -> str:
             "no C++ compiler: run 'apt-get install g++' (or set CXX), then 'bitsmith doctor'"
         )
     return found
-
-
-def cache_folder() -> Path:
-    """Folder for built models, ``BITSMITH_CACHE`` or ``~/.cache/bitsmith``."""
-    folder = Path(os.environ.get("BITSMITH_CACHE", Path.home() / ".cache" / "bitsmith"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the cache folder '{folder}' ({error.strerror}): set BITSMITH_CACHE"
-        ) from None
-    return folder

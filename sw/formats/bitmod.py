@@ -7,6 +7,7 @@ RaZeR (same authors) is the same remap on the blocks of MXFP4 and NVFP4: float4_
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 
 from configs.errors import InputError, unknown_name
 
@@ -49,6 +50,18 @@ def bitmod(bits: int) -> FormatFamily:
             for suffix, special in specials.items()
         ),
     )
+
+
+def ablation(bits: int, kind: str) -> FormatFamily:
+    """The half of a published family with one kind of special value, of either sign.
+
+    Parameters
+    ----------
+    bits : 3 or 4.
+    kind : ``er``, extra resolution (+-3, +-5), or ``ea``, extra asymmetry (+-6, +-8).
+    """
+    members = tuple(m for m in bitmod(bits).members if f"_{kind}_" in m.name)
+    return FormatFamily(name=f"bitmod_fp{bits}_{kind}", members=members)
 
 
 def _suffix(value: Fraction) -> str:
@@ -131,4 +144,5 @@ def by_name(match: re.Match[str]) -> FormatFamily | NumberFormat:
 FAMILIES: dict[str, Callable[[], FormatFamily]] = {
     "bitmod_fp4": lambda: bitmod(4),
     "bitmod_fp3": lambda: bitmod(3),
+    **{f"bitmod_fp{b}_{kind}": partial(ablation, b, kind) for b in (4, 3) for kind in ("er", "ea")},
 }

@@ -4,17 +4,20 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from typing import Literal
 
 from configs.errors import InputError, unknown_name
 
-from .blocks import BlockFormat
+from .blocks import BlockFormat, Rounding
+from .tables import get_family
 
 OCP = "OCP Microscaling Formats v1.0, section 5"
 NVFP4 = "NVFP4: blocks of 16 with E4M3 and tensor scales; decoding as in ggml"
 RAZER = "RaZeR (arXiv:2501.04052): redundant zero remapping of MXFP4 and NVFP4"
+BITMOD = "MX-FP3 and MX-FP4 as the release of BitMoD (HPCA 2025) compares with them"
 BFP_NAME = re.compile(r"bfp([2-8])_b([1-9]\d{0,5})")
 
+#: elements of formats that are for comparison only
+COMPARED = {"mxfp3_bitmod": "minifloat_e2m0", "mxfp4_bitmod": "float4_e2m1fn"}
 MX_ELEMENTS = {
     "mxfp8_e4m3": "float8_e4m3fn",
     "mxfp8_e5m2": "float8_e5m2",
@@ -47,6 +50,25 @@ def bfp(mantissa_bits: int, block_size: int) -> BlockFormat:
         element_unit=Fraction(1, 1 << (mantissa_bits - 2)),
         symmetric=True,
         source="block floating point; MX element INT8 of OCP Microscaling v1.0 for 8 bits",
+    )
+
+
+def _bitmod_mx(name: str, element: str) -> BlockFormat:
+    """MX as BitMoD's release quantizes it: the scale is 2**floor(log2 amax), the largest element 2.
+
+    So nothing clips, but the unit of an element need not be a power of two (an FP4 element of 0.5
+    is 1/6 of the scale). Ties go to the lower value.
+    """
+    largest = get_family(element).members[0].max_magnitude * get_family(element).unit
+    return BlockFormat(
+        name=name,
+        element=element,
+        block_size=32,
+        scale_format="e8m0",
+        rule="floor_amax",
+        rounding="lower",
+        element_unit=2 / largest,
+        source=BITMOD,
     )
 
 
@@ -99,9 +121,10 @@ def get_block_format(
     name: str,
     *,
     rule: str | None = None,
-    rounding: Literal["even", "away"] = "even",
+    rounding: Rounding | None = None,
 ) -> BlockFormat:
-    """The block format called ``name``.
+    """The block format called ``name``: a listed one, ``bfp{m}_b{k}``, or one of
+    :data:`COMPARED`, which repeat what others measured.
 
     RaZeR writes +-5 or +-8 with the code of -0, chosen per block. ``razer_nvfp4`` takes each
     choice with its own scale, amax / 6 or amax / 8, as the release does; but its scale stays E4M3
@@ -111,9 +134,9 @@ def get_block_format(
 
     Parameters
     ----------
-    rule : scale rule for E8M0 scales, ``floor_emax`` (the default) or ``ceil_noclip`` (recalled, so
-        provisional).
-    rounding : of elements, ``even`` or ``away``.
+    rule : scale rule for E8M0 scales instead of the format's own; ``ceil_noclip`` is recalled, so
+        provisional.
+    rounding : of elements, ``even``, ``away`` or ``lower``, instead of the format's own.
 
     Raises
     ------
@@ -124,8 +147,10 @@ def get_block_format(
         found = bfp(int(match[1]), int(match[2]))
     elif name in known:
         found = known[name]
+    elif name in COMPARED:
+        found = _bitmod_mx(name, COMPARED[name])
     else:
-        raise unknown_name("block format", name, [*known, "bfp{2..8}_b{block}"])
-    rule = rule or found.rule
+        raise unknown_name("block format", name, [*known, *COMPARED, "bfp{2..8}_b{block}"])
+    rule, rounding = rule or found.rule, rounding or found.rounding
     provisional = found.provisional or rule == "ceil_noclip"
     return replace(found, rule=rule, rounding=rounding, provisional=provisional)

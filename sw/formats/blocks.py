@@ -16,7 +16,7 @@ scale code 0 and elements 0. NaN and infinite inputs are refused.
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,12 @@ from .tables import get_family
 
 ScaleFormat = Literal["e8m0", "e4m3", "float16"]
 SCALE_BITS = {"e8m0": 8, "e4m3": 8, "float16": 16}
-RULES = {"e8m0": ("floor_emax", "ceil_noclip"), "e4m3": ("amax",), "float16": ("amax",)}
+RULES = {
+    "e8m0": ("floor_emax", "ceil_noclip", "floor_amax"),
+    "e4m3": ("amax",),
+    "float16": ("amax",),
+}
+Rounding = Literal["even", "away", "lower"]
 E8M0_BIAS, E8M0_NAN = 127, 255
 E4M3_MAX = 448
 
@@ -52,7 +57,7 @@ class BlockCodes:
 
 
 @cache
-def _rounding(member: NumberFormat, ties: Literal["even", "away"]) -> NumberFormat:
+def _rounding(member: NumberFormat, ties: Rounding) -> NumberFormat:
     return member if member.ties == ties else replace(member, ties=ties)
 
 
@@ -77,9 +82,10 @@ class BlockFormat:
     rule : the block's scale from its largest magnitude ``amax`` and the largest element.
         ``floor_emax``: 2**(floor(log2 amax) - floor(log2 largest)), as OCP, may clip amax;
         ``ceil_noclip``: the least power of two with which amax does not clip;
+        ``floor_amax``: 2**floor(log2 amax), whatever the elements;
         ``amax``: amax / largest, rounded to the scale format.
-    rounding : of elements, ties to the ``even`` code or ``away`` from zero (the default mode of the
-        microxcaling library).
+    rounding : of elements, ties to the ``even`` code, ``away`` from zero (the default mode of the
+        microxcaling library), or to the ``lower`` value.
     element_unit : factor on the element values.
     two_level : whether a float32 scale per tensor, max|v| / (largest * 448), precedes E4M3 scales.
     symmetric : keep the most negative two's complement code out of encodings.
@@ -93,7 +99,7 @@ class BlockFormat:
     block_size: int
     scale_format: ScaleFormat
     rule: str
-    rounding: Literal["even", "away"] = "even"
+    rounding: Rounding = "even"
     element_unit: Fraction = Fraction(1)
     two_level: bool = False
     symmetric: bool = False
@@ -108,8 +114,8 @@ class BlockFormat:
             raise unknown_name(
                 f"scale rule of {self.scale_format} scales", self.rule, RULES[self.scale_format]
             )
-        if self.rounding not in ("even", "away"):
-            raise unknown_name("rounding", self.rounding, ("even", "away"))
+        if self.rounding not in get_args(Rounding):
+            raise unknown_name("rounding", self.rounding, get_args(Rounding))
         size = self.block_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InputError(f"block format '{self.name}': block size {size!r} is not 1 or more")
@@ -210,7 +216,7 @@ class BlockFormat:
             # amax = f * 2**e with 1/2 <= f < 1, so floor(log2 amax) = e - 1; log2 would round
             fraction, exponent = np.frexp(amax)
             reference, shift = np.frexp(largest)
-            exponent = exponent - shift
+            exponent = exponent - (1 if self.rule == "floor_amax" else shift)
             if self.rule == "ceil_noclip":
                 exponent = exponent + (fraction > reference)
             codes = np.clip(exponent + E8M0_BIAS, 0, E8M0_NAN - 1)

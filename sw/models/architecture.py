@@ -1,5 +1,6 @@
-"""Shapes of a decoder-only transformer, read from a Hugging Face ``config.json``."""
+"""Shapes of a transformer, read from a Hugging Face ``config.json``."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +8,12 @@ from dataclasses import dataclass
 from configs.errors import InputError
 
 SUPPORTED = ("llama", "mistral")
+ENCODER = "bert"
+KNOWN = (*SUPPORTED, ENCODER)
 MAX_LAYERS = 1000
 SAME_SILU = ("silu", "swish")
+EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +72,7 @@ class Architecture:
         InputError : an unsupported ``model_type`` or option, or a field that is missing, ill-typed
             or contradicts another.
         """
-        if not isinstance(config, Mapping):
-            raise InputError(f"{where}: must hold a JSON object, not {type(config).__name__}")
-        fields = _Fields(config, where)
+        fields = _Fields.of(config, where)
         model_type = fields.supported_type()
         hidden, heads = fields.count("hidden_size"), fields.count("num_attention_heads")
         kv_heads = fields.count("num_key_value_heads", heads)
@@ -136,10 +139,27 @@ class Architecture:
     @property
     def parameter_count(self) -> int:
         """Trained parameters; a tied head counts once."""
-        blocks = sum(linear.weights for linear in self.block_linears())
-        norms = (2 * self.num_hidden_layers + 1) * self.hidden_size
-        tables = 1 if self.tie_word_embeddings else 2
-        return blocks + norms + tables * self.vocab_size * self.hidden_size
+        return sum(math.prod(shape) for shape in self.expected_shapes().values())
+
+    def weight_name(self, linear: str) -> str:
+        """Name in a checkpoint of the weights of ``linear``, one of :meth:`linears`."""
+        if linear == "lm_head":
+            return EMBEDDING if self.tie_word_embeddings else HEAD
+        return f"model.{linear}.weight"
+
+    def expected_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every tensor that a checkpoint must hold."""
+        hidden = (self.hidden_size,)
+        table = (self.vocab_size, self.hidden_size)
+        shapes: dict[str, tuple[int, ...]] = {EMBEDDING: table, "model.norm.weight": hidden}
+        for layer in range(self.num_hidden_layers):
+            for norm in ("input_layernorm", "post_attention_layernorm"):
+                shapes[f"model.layers.{layer}.{norm}.weight"] = hidden
+        for linear in self.block_linears():
+            shapes[self.weight_name(linear.name)] = (linear.out_features, linear.in_features)
+        if not self.tie_word_embeddings:
+            shapes[HEAD] = table
+        return shapes
 
     def attention_macs(self, tokens: int, context: int) -> int:
         """Multiply-accumulates of QK and PV, all layers, for ``tokens`` that see ``context`` each.
@@ -149,12 +169,147 @@ class Architecture:
         return 2 * self.num_hidden_layers * self.query_size * tokens * context
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncoderArchitecture:
+    """A BERT encoder: learned positions, biases, LayerNorm after each sum, GELU.
+
+    Field names are those of ``config.json``; layers and tensors have the names of a ``BertModel``
+    checkpoint without its pooler, which sentence embeddings do not use.
+    """
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], where: str) -> "EncoderArchitecture":
+        """Read a parsed ``config.json``; parameters and errors as for :class:`Architecture`."""
+        fields = _Fields.of(config, where)
+        if fields.require("model_type") != ENCODER:
+            raise fields.wrong("model_type", f"'{ENCODER}'")
+        fields.only("hidden_act", "gelu")
+        fields.only("position_embedding_type", "absolute")
+        fields.only("is_decoder", False)
+        hidden, heads = fields.count("hidden_size"), fields.count("num_attention_heads")
+        if hidden % heads:
+            raise fields.wrong("hidden_size", f"a multiple of num_attention_heads ({heads})")
+        return cls(
+            model_type=ENCODER,
+            vocab_size=fields.count("vocab_size"),
+            hidden_size=hidden,
+            intermediate_size=fields.count("intermediate_size"),
+            num_hidden_layers=fields.layers(),
+            num_attention_heads=heads,
+            max_position_embeddings=fields.count("max_position_embeddings"),
+            type_vocab_size=fields.count("type_vocab_size", 2),
+            layer_norm_eps=fields.positive("layer_norm_eps"),
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def tie_word_embeddings(self) -> bool:
+        """True: there is no head besides the embedding table."""
+        return True
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained parameters that embeddings of text depend on."""
+        return sum(math.prod(shape) for shape in self.expected_shapes().values())
+
+    def block_linears(self) -> tuple[LinearShape, ...]:
+        """The linear layers of all blocks in the order of execution."""
+        hidden, inner = self.hidden_size, self.intermediate_size
+        shapes = {
+            "attention.self.query": (hidden, hidden),
+            "attention.self.key": (hidden, hidden),
+            "attention.self.value": (hidden, hidden),
+            "attention.output.dense": (hidden, hidden),
+            "intermediate.dense": (inner, hidden),
+            "output.dense": (hidden, inner),
+        }
+        return tuple(
+            LinearShape(name=f"encoder.layer.{layer}.{name}", out_features=rows, in_features=cols)
+            for layer in range(self.num_hidden_layers)
+            for name, (rows, cols) in shapes.items()
+        )
+
+    def linears(self) -> tuple[LinearShape, ...]:
+        """Every linear layer: those of the blocks."""
+        return self.block_linears()
+
+    def weight_name(self, linear: str) -> str:
+        """Name in a checkpoint of the weights of ``linear``, one of :meth:`linears`."""
+        return f"{linear}.weight"
+
+    def expected_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every tensor that a checkpoint must hold; it may hold a pooler too."""
+        hidden = self.hidden_size
+        rows = {
+            "word": self.vocab_size,
+            "position": self.max_position_embeddings,
+            "token_type": self.type_vocab_size,
+        }
+        shapes: dict[str, tuple[int, ...]] = {
+            f"embeddings.{name}_embeddings.weight": (count, hidden) for name, count in rows.items()
+        }
+        norms = ["embeddings.LayerNorm"]
+        for layer in range(self.num_hidden_layers):
+            block = f"encoder.layer.{layer}"
+            norms += [f"{block}.attention.output.LayerNorm", f"{block}.output.LayerNorm"]
+        for linear in self.block_linears():
+            shapes[f"{linear.name}.weight"] = (linear.out_features, linear.in_features)
+            shapes[f"{linear.name}.bias"] = (linear.out_features,)
+        for norm in norms:
+            shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (hidden,)
+        return shapes
+
+    def attention_macs(self, tokens: int, context: int) -> int:
+        """Multiply-accumulates of QK and PV, all layers, for ``tokens`` that see ``context``."""
+        return 2 * self.num_hidden_layers * self.hidden_size * tokens * context
+
+
+def read_architecture(
+    config: Mapping[str, object], where: str
+) -> Architecture | EncoderArchitecture:
+    """Read a parsed ``config.json`` of any supported ``model_type``.
+
+    Parameters
+    ----------
+    config, where : as for :meth:`Architecture.from_config`.
+
+    Raises
+    ------
+    InputError : an unsupported ``model_type`` or option, or a field that is missing, ill-typed
+        or contradicts another.
+    """
+    model_type = _Fields.of(config, where).require("model_type")
+    if model_type == ENCODER:
+        return EncoderArchitecture.from_config(config, where)
+    return Architecture.from_config(config, where)
+
+
 @dataclass(frozen=True)
 class _Fields:
     """Typed access to a configuration; JSON null counts as absent."""
 
     config: Mapping[str, object]
     where: str
+
+    @classmethod
+    def of(cls, config: object, where: str) -> "_Fields":
+        if not isinstance(config, Mapping):
+            raise InputError(f"{where}: must hold a JSON object, not {type(config).__name__}")
+        return cls(config, where)
 
     def has(self, key: str) -> bool:
         return self.config.get(key) is not None
@@ -173,7 +328,7 @@ class _Fields:
         """The model type, after refusing every option that would change the arithmetic."""
         model_type = self.require("model_type")
         if model_type not in SUPPORTED:
-            raise self.wrong("model_type", f"one of the supported {', '.join(SUPPORTED)}")
+            raise self.wrong("model_type", f"one of the supported {', '.join(KNOWN)}")
         for key in ("attention_bias", "mlp_bias"):
             if self.flag(key, False):
                 raise self.wrong(key, "false, biases are not supported")
@@ -201,6 +356,11 @@ class _Fields:
         if not 0 < value <= sys.float_info.max:
             raise self.wrong(key, "a positive number")
         return float(value)
+
+    def only(self, key: str, value: object) -> None:
+        """Refuse an option that is there and differs from the one value that can be run."""
+        if self.has(key) and (self.config[key] != value):
+            raise self.wrong(key, repr(value))
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.config[key] if self.has(key) else default

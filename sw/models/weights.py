@@ -1,23 +1,65 @@
-"""Loading a model folder: ``config.json`` and safetensors files with Hugging Face names."""
+"""Models from files: what they are, their tensors when asked for, their tokenizer."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
 
 from configs.errors import InputError
 
-from .architecture import Architecture
-from .registry import model_folder
+from .architecture import EMBEDDING, HEAD, Architecture, EncoderArchitecture, read_architecture
+from .readers import GGUFFile, Llama2cFile, TensorSource, open_tensors
+from .readers.binary import read_json
+from .readers.gguf_file import is_llama, llama_config, llama_tensors
+from .readers.source import RenamedTensors
+from .registry import known_models, model_path
+from .tokenizer import (
+    Tokenizer,
+    byte_tokenizer,
+    file_tokenizer,
+    gguf_tokenizer,
+    llama2c_tokenizer,
+)
 
-EMBEDDING = "model.embed_tokens.weight"
-HEAD = "lm_head.weight"
+__all__ = ["EMBEDDING", "HEAD", "LinearWeights", "Model", "expected_shapes", "load_model"]
+
+AnyArchitecture = Architecture | EncoderArchitecture
+
+BYTE_VALUES = 256
 # buffers that old checkpoints carry and that the architecture already defines
-IGNORED_SUFFIX = "rotary_emb.inv_freq"
+IGNORED_SUFFIXES = ("rotary_emb.inv_freq", "embeddings.position_ids")
+# what an encoder may have on top and sentence embeddings do not use
+POOLER = "pooler."
+
+
+class LinearWeights(Mapping[str, NDArray[np.floating]]):
+    """Layer name -> weights (N, K); each is read when asked for.
+
+    Parameters
+    ----------
+    tensors : where they are.
+    names : layer name -> tensor name.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.floating]], names: Mapping[str, str]
+    ) -> None:
+        self._tensors, self._names = tensors, dict(names)
+
+    def __getitem__(self, name: str) -> NDArray[np.floating]:
+        return self._tensors[self._names[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,137 +68,172 @@ class Model:
 
     Attributes
     ----------
-    name : the registered name or the folder's name.
-    tensors : Hugging Face name -> float16 or float32 array; ``lm_head.weight`` only if not tied.
+    name : the registered name, or that of the folder or file.
+    architecture : None for a file of matrices of which no more is known.
+    tensors : Hugging Face name -> float16 or float32 array, ``lm_head.weight`` only if not tied;
+        the file's own names where there is no architecture. A :class:`TensorSource` reads each
+        when asked for, checks that it is finite, and does not keep it.
     heldout : text that training never saw, or None.
+    tokenizer_factory : makes the tokenizer, or None where there is none.
     """
 
     name: str
-    architecture: Architecture
-    tensors: dict[str, NDArray[np.floating]]
-    heldout: bytes | None = None
+    architecture: AnyArchitecture | None
+    tensors: Mapping[str, NDArray[np.floating]] = field(repr=False)
+    heldout: bytes | None = field(default=None, repr=False)
+    tokenizer_factory: Callable[[], Tokenizer] | None = None
 
-    def linear_weights(self) -> dict[str, NDArray[np.floating]]:
-        """Weights (N, K) of the block linears by name, in the order q, k, v, o, gate, up, down.
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, made when first asked for.
 
-        These are the matrices that bitsmith quantizes. The embedding and the head (one table
-        where tied) stay in floating point, as in the published evaluations.
+        Raises
+        ------
+        InputError : there is none, or it cannot be read.
         """
+        if self.tokenizer_factory is None:
+            raise InputError(f"model '{self.name}' comes without a tokenizer")
+        return self.tokenizer_factory()
+
+    @property
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """(N, K) of the matrices of :meth:`linear_weights`, without reading them."""
+        if self.architecture is not None:
+            linears = self.architecture.block_linears()
+            return {linear.name: (linear.out_features, linear.in_features) for linear in linears}
+        assert isinstance(self.tensors, TensorSource)
         return {
-            linear.name: self.tensors[f"model.{linear.name}.weight"]
-            for linear in self.architecture.block_linears()
+            name: (info.shape[0], info.shape[1])
+            for name, info in self.tensors.infos.items()
+            if len(info.shape) == 2 and self.tensors.is_float(name)
         }
 
+    def linear_weights(self) -> LinearWeights:
+        """Weights (N, K) of the block linears by name, in the order of execution.
 
-def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+        These are the matrices that bitsmith quantizes. The embedding and the head (one table
+        where tied) stay in floating point, as in the published evaluations. Without an
+        architecture they are all matrices of the file.
+        """
+        known = self.architecture
+        names = {name: known.weight_name(name) if known else name for name in self.linear_shapes}
+        return LinearWeights(self.tensors, names)
+
+
+def expected_shapes(architecture: AnyArchitecture) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor that a checkpoint of ``architecture`` must hold."""
-    hidden = (architecture.hidden_size,)
-    table = (architecture.vocab_size, architecture.hidden_size)
-    shapes: dict[str, tuple[int, ...]] = {EMBEDDING: table, "model.norm.weight": hidden}
-    for layer in range(architecture.num_hidden_layers):
-        for norm in ("input_layernorm", "post_attention_layernorm"):
-            shapes[f"model.layers.{layer}.{norm}.weight"] = hidden
-    for linear in architecture.block_linears():
-        shapes[f"model.{linear.name}.weight"] = (linear.out_features, linear.in_features)
-    if not architecture.tie_word_embeddings:
-        shapes[HEAD] = table
-    return shapes
+    return architecture.expected_shapes()
 
 
 def load_model(path_or_name: str | Path) -> Model:
-    """Load a named model, or a folder with ``config.json`` and one or more ``*.safetensors``.
+    """Open a model: its shapes and types are checked, its tensors are read when asked for.
 
-    float16 and float32 tensors are kept as they are, bfloat16 is widened to float32 (exactly).
-    A file ``heldout.txt`` beside them becomes ``heldout``.
+    Parameters
+    ----------
+    path_or_name : a registered name; a Hugging Face folder with ``config.json`` and
+        ``*.safetensors``; a GGUF file or a llama2.c checkpoint; or a ``.safetensors``, ``.gguf``,
+        ``.onnx``, ``.npz`` or ``.npy`` file whose matrices are taken as they are. A file
+        ``heldout.txt`` in a folder becomes ``heldout``; tokenizers are found in a folder
+        (``tokenizer.json``), in a GGUF file and beside a llama2.c file (``tok512.bin`` for 512
+        tokens, or ``tokenizer.bin``).
 
     Raises
     ------
     InputError : an unknown or missing model, unreadable files, or tensors that are missing,
-        unexpected, of the wrong shape or type, or not finite.
+        unexpected, or of the wrong shape or type.
     """
-    folder = model_folder(path_or_name)
-    config = _read_config(folder / "config.json")
-    architecture = Architecture.from_config(config, where=str(folder / "config.json"))
-    shards = sorted(folder.glob("*.safetensors"))
-    if not shards:
-        raise InputError(f"model folder {folder} holds no *.safetensors file")
-    tensors: dict[str, NDArray[np.floating]] = {}
-    for shard in shards:
-        for name, tensor in _read_shard(shard).items():
-            if name in tensors:
-                raise InputError(f"{shard}: tensor '{name}' is already in another file")
-            tensors[name] = tensor
-    heldout = folder / "heldout.txt"
+    path = model_path(path_or_name)
+    registered = {info.name for info in known_models()}
+    name = path_or_name if path_or_name in registered else None
+    if path.is_dir():
+        return _folder_model(path, str(name or path.resolve().name))
+    source, name = open_tensors(path), str(name or path.stem)
+    if isinstance(source, GGUFFile) and is_llama(source):
+        return _gguf_model(source, name)
+    if isinstance(source, Llama2cFile):
+        return _llama2c_model(source, name)
+    model = Model(name=name, architecture=None, tensors=source)
+    if not model.linear_shapes:
+        raise InputError(f"{path} holds no matrix of floating-point numbers")
+    return model
+
+
+def _folder_model(folder: Path, name: str) -> Model:
+    where = folder / "config.json"
+    architecture = read_architecture(read_json(where), str(where))  # type: ignore[arg-type]
+    heldout, tokens = folder / "heldout.txt", folder / "tokenizer.json"
+    factory: Callable[[], Tokenizer] | None = None
+    if tokens.is_file():
+        factory = partial(file_tokenizer, tokens)
+    elif architecture.vocab_size == BYTE_VALUES:
+        factory = byte_tokenizer
     return Model(
-        name=folder.resolve().name,
+        name=name,
         architecture=architecture,
-        tensors=_checked(tensors, architecture, folder),
+        tensors=_checked(
+            open_tensors(folder), architecture, f"model folder {folder}", "config.json"
+        ),
         heldout=heldout.read_bytes() if heldout.is_file() else None,
+        tokenizer_factory=factory,
     )
 
 
-def _read_config(path: Path) -> dict[str, object]:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+def _gguf_model(source: GGUFFile, name: str) -> Model:
+    architecture = read_architecture(llama_config(source), str(source.path))
+    assert isinstance(architecture, Architecture)
+    tensors = llama_tensors(
+        source, architecture.num_attention_heads, architecture.num_key_value_heads
+    )
+    return Model(
+        name=name,
+        architecture=architecture,
+        tensors=_checked(tensors, architecture, str(source.path), "its metadata"),
+        tokenizer_factory=partial(gguf_tokenizer, source.metadata),
+    )
 
 
-def _read_shard(path: Path) -> dict[str, NDArray[np.floating]]:
-    try:
-        entries = deserialize(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file: {error}") from error
-    return {
-        name: _to_array(entry, f"{path}: tensor '{name}'")
-        for name, entry in entries
-        if not name.endswith(IGNORED_SUFFIX)
-    }
-
-
-def _to_array(entry: Mapping, where: str) -> NDArray[np.floating]:
-    """One tensor of a safetensors file as float16 or float32, checked to be finite."""
-    kind, data = entry["dtype"], entry["data"]
-    if kind == "BF16":
-        # bfloat16 is the upper half of a float32
-        raw = (np.frombuffer(data, dtype="<u2").astype(np.uint32) << 16).view(np.float32)
-    elif kind in ("F16", "F32"):
-        raw = np.frombuffer(data, dtype={"F16": "<f2", "F32": "<f4"}[kind])
-    else:
-        raise InputError(f"{where} has type {kind}: supported are F16, BF16 and F32")
-    if not np.isfinite(raw).all():
-        raise InputError(f"{where} holds NaN or infinite values")
-    return raw.reshape(entry["shape"])
+def _llama2c_model(source: Llama2cFile, name: str) -> Model:
+    architecture = read_architecture(source.config, str(source.path))
+    size = architecture.vocab_size
+    beside = [source.path.parent / f"tok{size}.bin", source.path.parent / "tokenizer.bin"]
+    found = next((path for path in beside if path.is_file()), None)
+    return Model(
+        name=name,
+        architecture=architecture,
+        tensors=_checked(source, architecture, str(source.path), "its header"),
+        tokenizer_factory=partial(llama2c_tokenizer, found, size) if found else None,
+    )
 
 
 def _checked(
-    tensors: dict[str, NDArray[np.floating]], architecture: Architecture, folder: Path
-) -> dict[str, NDArray[np.floating]]:
-    """Exactly the expected tensors, in the order of :func:`expected_shapes`."""
-    if architecture.tie_word_embeddings and HEAD in tensors and EMBEDDING in tensors:
-        if not np.array_equal(tensors[HEAD], tensors[EMBEDDING]):
-            raise InputError(
-                f"model folder {folder}: tie_word_embeddings is true, but '{HEAD}' "
-                f"differs from '{EMBEDDING}'"
-            )
-        tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD}
+    source: TensorSource, architecture: AnyArchitecture, where: str, origin: str
+) -> TensorSource:
+    """Exactly the expected tensors, in the order of :func:`expected_shapes`.
+
+    ``where`` and ``origin`` say in messages where the tensors and the architecture are.
+    """
     shapes = expected_shapes(architecture)
     for name, shape in shapes.items():
-        if name not in tensors:
-            raise InputError(f"model folder {folder}: tensor '{name}' is missing")
-        if tensors[name].shape != shape:
+        if name not in source:
+            raise InputError(f"{where}: tensor '{name}' is missing")
+        if source.infos[name].shape != shape:
             raise InputError(
-                f"model folder {folder}: tensor '{name}' has shape {tensors[name].shape}, "
-                f"config.json asks for {shape}"
+                f"{where}: tensor '{name}' has shape {source.infos[name].shape}, "
+                f"{origin} asks for {shape}"
             )
-    extra = sorted(set(tensors) - set(shapes))
+        source.check_type(name)
+    extra = {name for name in source if not name.endswith(IGNORED_SUFFIXES)} - set(shapes)
+    if isinstance(architecture, EncoderArchitecture):
+        extra = {name for name in extra if not name.startswith(POOLER)}
+    elif HEAD in extra:
+        # tied: a copy of the embedding is superfluous, anything else contradicts config.json
+        if not np.array_equal(source[HEAD], source[EMBEDDING]):
+            raise InputError(
+                f"{where}: tie_word_embeddings is true, but '{HEAD}' differs from '{EMBEDDING}'"
+            )
+        extra.remove(HEAD)
     if extra:
         raise InputError(
-            f"model folder {folder}: tensor '{extra[0]}' does not belong to a "
-            f"{architecture.model_type} model without biases"
+            f"{where}: tensor '{min(extra)}' does not belong to a {architecture.model_type} model"
         )
-    return {name: tensors[name] for name in shapes}
+    return RenamedTensors(source, {name: name for name in shapes})

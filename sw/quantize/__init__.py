@@ -2,16 +2,19 @@
 
 from .composite import plane_matrix, quantize_blocks
 from .matrix import QuantizedMatrix
-from .model import QuantizedModel, quantize_model
+from .model import QuantizedModel
 from .quantizer import quantization_error, quantize_activations, quantize_matrix
+from .recipe import layer_plan, quantize_layer, quantize_model
 
 __all__ = [
     "QuantizedMatrix",
     "QuantizedModel",
+    "layer_plan",
     "plane_matrix",
     "quantization_error",
     "quantize_activations",
     "quantize_blocks",
+    "quantize_layer",
     "quantize_matrix",
     "quantize_model",
 ]

@@ -1,79 +1,51 @@
-"""Block, plane and pair formats as quantized matrices for 8-bit scales."""
+"""Block, plane and pair formats as quantized matrices."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from configs.errors import InputError
 from sw.formats import FormatFamily, get_family
 from sw.formats.blocks import BlockFormat
 from sw.formats.pairs import PairFormat
-from sw.formats.planes import Plane
+from sw.formats.planes import Plane, PlaneSum
 
-from .matrix import SCALE_CODE_MAX, QuantizedMatrix, check_group_size
+from .matrix import QuantizedMatrix, scale_values
 
 #: shares of three sigma that the largest normal level is tried at
 SWEEP = tuple(share / 20 for share in range(10, 51, 2))
-_MANTISSA_BITS = 53
-#: beyond every float64 exponent
-_FAR = 1 << 20
-
-
-def exact_scale_codes(
-    scales: NDArray[np.float64],
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Scales (N, groups) as unsigned 8-bit multiples of a power of two per channel, exactly.
-
-    Returns codes uint8 (N, groups) and the power of two of each channel, float64 (N,).
-
-    Raises
-    ------
-    InputError : a channel's scales have no such multiples up to 255.
-    """
-    fractions, exponents = np.frexp(scales)
-    integers = np.ldexp(fractions, _MANTISSA_BITS).astype(np.int64)
-    lowest = np.frexp((integers & -integers).astype(np.float64))[1] - 1
-    places = np.where(scales > 0, exponents - _MANTISSA_BITS + lowest, _FAR)
-    place = places.min(axis=1)
-    place = np.where((scales > 0).any(axis=1), place, 0)
-    multiples = np.ldexp(scales, -place[:, None].astype(np.int32))
-    if multiples.max() > SCALE_CODE_MAX:
-        channel = int(multiples.max(axis=1).argmax())
-        raise InputError(
-            f"the block scales of channel {channel} are up to {multiples[channel].max():.0f} times "
-            f"their common unit, an 8-bit scale holds at most {SCALE_CODE_MAX}"
-        )
-    return multiples.astype(np.uint8), np.ldexp(1.0, place.astype(np.int32))
 
 
 def quantize_blocks(weights: ArrayLike, block: BlockFormat) -> QuantizedMatrix:
-    """Weights (N, K) in a block format, ready for the machine.
+    """Weights (N, K) in a block format, with its own scales.
 
-    E8M0 and E4M3 scales of one channel become multiples of a common power of two, which goes into
-    the channel scale with the tensor scale: no rounding. Blocks of zeros get scale 0.
+    Block scales stay E8M0, E4M3 or float16; the tensor scale and the element unit are the factor of
+    every channel. :meth:`QuantizedMatrix.with_uint8_scales` makes them the machine's, exactly where
+    the blocks of a channel are close enough.
 
     Raises
     ------
-    InputError : as :meth:`BlockFormat.encode`, or scales too far apart within a channel.
+    InputError : as :meth:`BlockFormat.encode`.
     """
     coded = block.encode(weights)
-    family = get_family(block.element)
-    levels = np.array(family.level_table)[
-        np.repeat(coded.format_ids, block.block_size, axis=1)[:, : coded.codes.shape[1]],
-        coded.codes,
-    ]
-    starts = np.arange(coded.scale_codes.shape[1]) * block.block_size
-    occupied = np.logical_or.reduceat(levels != 0, starts, axis=1)
-    scale_codes, units = exact_scale_codes(np.where(occupied, block.scales(coded), 0.0))
-    factor = float(coded.tensor_scale) * float(block.element_unit)
-    channel_scales = (units * factor).astype(np.float32)
+    factor = np.float32(float(coded.tensor_scale) * float(block.element_unit))
+    parts: dict[str, Any] = {
+        "family": get_family(block.element),
+        "group_size": block.block_size,
+        "codes": coded.codes,
+        "format_ids": coded.format_ids,
+    }
+    if block.scale_format == "float16":
+        scales = block.scales(coded).astype(np.float32) * factor
+        return QuantizedMatrix(scales=scales, **parts)
+    codes = coded.scale_codes.astype(np.uint8)
     return QuantizedMatrix(
-        family=family,
-        group_size=block.block_size,
-        codes=coded.codes,
-        format_ids=coded.format_ids,
-        scales=scale_codes * channel_scales[:, None],
-        scale_codes=scale_codes,
-        channel_scales=channel_scales,
+        scales=scale_values(block.scale_format, codes) * factor,
+        scale_codes=codes,
+        channel_scales=np.full(len(codes), factor, dtype=np.float32),
+        scale_format=block.scale_format,
+        **parts,
     )
 
 
@@ -92,47 +64,48 @@ def plane_matrix(plane: Plane) -> QuantizedMatrix:
     )
 
 
-def quantize_pairs(weights: ArrayLike, pair: PairFormat, *, group_size: int) -> QuantizedMatrix:
-    """Weights (N, K) in outlier-victim pairs with float16 group scales.
+def plane_stack(planes: PlaneSum) -> QuantizedMatrix:
+    """All planes as one matrix, each the residual of the one before."""
+    stack: QuantizedMatrix | None = None
+    for plane in reversed(planes.planes):
+        stack = replace(plane_matrix(plane), residual=stack)
+    assert stack is not None
+    return stack
+
+
+def fit_pairs(
+    groups: NDArray[np.float32], importance: NDArray[np.float32] | None, *, pair: PairFormat
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Groups of weights in outlier-victim pairs (OliVe, ISCA 2023), as the release fits them.
 
     The normal format's largest level starts at ``|mean| + 3 sigma`` of the group and is swept over
-    :data:`SWEEP` times that; the scale with the least squared error stays, the first of equals.
+    :data:`SWEEP` times that, each step rounded to float16 (1 where it is 0); the one with the
+    least sum of squared errors stays, the first of equals. All else is float64.
 
-    Raises
-    ------
-    InputError : a group size that splits pairs, or weights that are not a finite matrix.
+    Parameters
+    ----------
+    groups : finite (R, size), neighbours in a row being pairs.
+    importance : weights of the squared errors (P, size), group ``r`` takes row ``r % P``.
+
+    Returns
+    -------
+    Stream codes (R, size), format ids (R,), all 0, and scales (R,), float16 values.
     """
-    check_group_size(group_size)
-    array = np.asarray(weights, dtype=np.float64)
-    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        raise InputError("weights must be a non-empty 2-D array of finite numbers")
-    columns = array.shape[1]
-    if group_size % 2 and group_size < columns:
-        raise InputError(f"group size {group_size} splits a pair of '{pair.name}'")
-    codes, scales = [], []
-    for first in range(0, columns, group_size):
-        part = array[:, first : first + group_size]
-        spread = np.abs(part.mean(axis=1)) + 3 * part.std(axis=1)
-        least = np.full(len(part), np.inf)
-        best_codes = np.zeros(part.shape, dtype=np.uint8)
-        best_steps = np.zeros(len(part))
-        for share in SWEEP:
-            step = (share * spread / pair.normal.max_magnitude).astype(np.float16).astype(float)
-            step = np.where(step > 0, step, 1.0)
-            found = pair.encode(part / step[:, None])
-            values = pair.decode(found, columns=part.shape[1]) * step[:, None]
-            error = ((values - part) ** 2).sum(axis=1)
-            better = error < least
-            least = np.where(better, error, least)
-            best_steps = np.where(better, step, best_steps)
-            stream = pair.stream(found)[:, : part.shape[1]]
-            best_codes = np.where(better[:, None], stream, best_codes)
-        codes.append(best_codes.astype(np.uint8))
-        scales.append(best_steps.astype(np.float32))
-    return QuantizedMatrix(
-        family=pair.family,
-        group_size=group_size,
-        codes=np.concatenate(codes, axis=1),
-        format_ids=np.zeros((len(array), len(scales)), dtype=np.uint8),
-        scales=np.stack(scales, axis=1),
-    )
+    array = np.asarray(groups, dtype=np.float64)
+    rows, size = array.shape
+    weights = 1.0 if importance is None else importance[np.arange(rows) % len(importance)]
+    spread = np.abs(array.mean(axis=1)) + 3 * array.std(axis=1)
+    least = np.full(rows, np.inf)
+    codes = np.zeros(array.shape, dtype=np.uint8)
+    steps = np.zeros(rows)
+    for share in SWEEP:
+        step = (share * spread / pair.normal.max_magnitude).astype(np.float16).astype(float)
+        step = np.where(step > 0, step, 1.0)
+        found = pair.encode(array / step[:, None])
+        values = pair.decode(found, columns=size) * step[:, None]
+        error = ((values - array) ** 2 * weights).sum(axis=1)
+        better = error < least
+        least = np.where(better, error, least)
+        steps = np.where(better, step, steps)
+        codes[better] = pair.stream(found)[better, :size]
+    return codes, np.zeros(rows, dtype=np.uint8), steps.astype(np.float32)

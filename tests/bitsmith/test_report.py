@@ -21,7 +21,7 @@ EVALUATED = {
     "bytes": 20400,
     "windows": 80,
     "variants": [
-        {"name": "float16", "bits_per_byte": 1.9, "standard_error": 0.02,
+        {"name": "float", "bits_per_byte": 1.9, "standard_error": 0.02,
          "increase": 0.0, "increase_error": 0.0},
         {"name": "quantized", "bits_per_byte": 1.91, "standard_error": 0.02,
          "increase": 0.01, "increase_error": 0.001},

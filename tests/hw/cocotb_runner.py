@@ -14,8 +14,9 @@ from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
 
+from configs.cache import cache_folder
 from configs.errors import InputError
-from hw.benches.toolchain import cache_folder, compiler, verilator_environment, verilator_root
+from hw.benches.toolchain import compiler, verilator_environment, verilator_root
 
 BENCHES = Path(__file__).with_name("benches_cocotb")
 _PROJECT = Path(__file__).resolve().parents[2]

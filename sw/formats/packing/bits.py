@@ -28,13 +28,27 @@ class DensePacking(Packing):
         return -(-rows * columns * self.bits // 8)
 
     def _pack(self, codes: Codes) -> Bytes:
-        bits = np.unpackbits(codes.reshape(-1, 1), axis=1, count=self.bits, bitorder="little")
-        return np.packbits(bits, bitorder="little")
+        # eight codes make ``bits`` whole bytes
+        eights = np.zeros((-(-codes.size // 8), 8), dtype=np.uint8)
+        eights.reshape(-1)[: codes.size] = codes.reshape(-1)
+        words = np.zeros(len(eights), dtype="<u8")
+        for place in range(8):
+            words |= eights[:, place].astype("<u8") << np.uint64(place * self.bits)
+        stream = np.ascontiguousarray(words.view(np.uint8).reshape(-1, 8)[:, : self.bits])
+        return stream.reshape(-1)[: -(-codes.size * self.bits // 8)]
 
     def _unpack(self, payload: Bytes, rows: int, columns: int) -> Codes:
-        count = rows * columns * self.bits
-        bits = np.unpackbits(payload, count=count, bitorder="little").reshape(-1, self.bits)
-        return np.packbits(bits, axis=1, bitorder="little").reshape(rows, columns)
+        eights = -(-rows * columns // 8)
+        stream = np.zeros(eights * self.bits, dtype=np.uint8)
+        stream[: len(payload)] = payload
+        padded = np.zeros((eights, 8), dtype=np.uint8)
+        padded[:, : self.bits] = stream.reshape(-1, self.bits)
+        words = padded.reshape(-1).view("<u8")
+        codes = np.empty((eights, 8), dtype=np.uint8)
+        for place in range(8):
+            field = words >> np.uint64(place * self.bits)
+            codes[:, place] = field & np.uint64((1 << self.bits) - 1)
+        return codes.reshape(-1)[: rows * columns].reshape(rows, columns)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ LISTED = {
     *("float8_e8m0fnu", "bfloat16", "float16"),
     *("flint3s", "flint4s", "flint5s", "flint8s", "flint4u", "pot3", "pot4", "pot5", "apot4"),
     *("denseshift2", "denseshift3", "denseshift4", "ant3", "ant4", "bitmod_fp3", "bitmod_fp4"),
+    *("bitmod_fp3_er", "bitmod_fp3_ea", "bitmod_fp4_er", "bitmod_fp4_ea"),
     *("posit4_es0", "posit8_es0", "posit8_es1", "posit8_es2", "hifloat8"),
     *("dybit4s", "dybit4u", "dybit8s", "adaptivfloat4_e2", "adaptivfloat8_e3", "post3", "post4"),
     *("nf4", "nf3", "nf2", "iq4_nl", "quantile3", "quantile4", "dynamic_tree8"),

@@ -6,6 +6,7 @@ import pytest
 
 from configs.errors import InputError
 from sw.models import Architecture, LinearShape
+from sw.models.architecture import EncoderArchitecture, read_architecture
 
 LLAMA2_7B = {
     "model_type": "llama",
@@ -34,6 +35,19 @@ LLAMA3_8B = LLAMA2_7B | {
     "intermediate_size": 14336,
     "num_key_value_heads": 8,
     "rope_theta": 500000,
+}
+MINILM = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "vocab_size": 30522,
+    "hidden_size": 384,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "position_embedding_type": "absolute",
+    "type_vocab_size": 2,
 }
 
 
@@ -100,8 +114,9 @@ def test_attention_macs_counts_qk_and_pv():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "gpt2"}, r"'model_type' is 'gpt2', .* supported llama, mistral"),
+        ({"model_type": "gpt2"}, r"'model_type' is 'gpt2', .* supported llama, mistral, bert"),
         ({"model_type": "qwen2"}, "supported llama, mistral"),
+        ({"model_type": "bert"}, "'model_type' is 'bert'"),
         ({"model_type": None}, "'model_type' is missing"),
         ({"hidden_size": None}, "config.json: field 'hidden_size' is missing"),
         ({"hidden_size": "4096"}, "'hidden_size' is '4096', .* whole number"),
@@ -133,3 +148,64 @@ def test_bad_configurations_are_refused(changes, message):
 def test_not_an_object():
     with pytest.raises(InputError, match=r"config.json: must hold a JSON object, not list"):
         Architecture.from_config([], where="config.json")
+
+
+def test_tensors_of_a_checkpoint():
+    architecture = Architecture.from_config(SMOLLM2, where="config.json")
+    shapes = architecture.expected_shapes()
+    assert len(shapes) == 272 and "lm_head.weight" not in shapes
+    assert shapes["model.embed_tokens.weight"] == (49152, 576)
+    for linear in architecture.linears():
+        name = architecture.weight_name(linear.name)
+        assert shapes[name] == (linear.out_features, linear.in_features)
+    assert architecture.weight_name("layers.3.mlp.up_proj") == "model.layers.3.mlp.up_proj.weight"
+    assert architecture.weight_name("lm_head") == "model.embed_tokens.weight"
+    untied = Architecture.from_config(LLAMA2_7B, where="config.json")
+    assert untied.weight_name("lm_head") == "lm_head.weight"
+    assert untied.expected_shapes()["lm_head.weight"] == (32000, 4096)
+
+
+def test_encoder():
+    architecture = read_architecture(MINILM, where="config.json")
+    assert isinstance(architecture, EncoderArchitecture)
+    assert isinstance(read_architecture(LLAMA2_7B, where="config.json"), Architecture)
+    # 22,713,728 in the file, of which 147,840 pooler and 512 position numbers are of no use here
+    assert architecture.parameter_count == 22_713_728 - 147_840 - 512
+    linears, shapes = architecture.block_linears(), architecture.expected_shapes()
+    assert architecture.linears() == linears and len(linears) == 36
+    assert linears[0].name == "encoder.layer.0.attention.self.query"
+    for linear in linears:
+        name = architecture.weight_name(linear.name)
+        assert shapes[name] == (linear.out_features, linear.in_features)
+        assert shapes[name.replace("weight", "bias")] == (linear.out_features,)
+    assert sum(linear.weights for linear in linears) == 6 * (4 * 384**2 + 2 * 384 * 1536)
+    assert architecture.head_dim == 32 and architecture.tie_word_embeddings
+    per_head_qk = 7 * 100 * 32
+    assert architecture.attention_macs(7, 100) == 2 * per_head_qk * 12 * 6
+    assert sum(name.endswith("LayerNorm.weight") for name in shapes) == 13
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "roberta"}, "supported llama, mistral, bert"),
+        ({"hidden_act": "gelu_new"}, "'hidden_act' is 'gelu_new', it must be 'gelu'"),
+        ({"position_embedding_type": "relative_key"}, "must be 'absolute'"),
+        ({"is_decoder": True}, "'is_decoder' is True, it must be False"),
+        ({"num_attention_heads": 7}, r"a multiple of num_attention_heads \(7\)"),
+        ({"layer_norm_eps": None}, "'layer_norm_eps' is missing"),
+        ({"vocab_size": 0}, "at least 1"),
+        ({"num_hidden_layers": 1001}, "at most 1000"),
+    ],
+)
+def test_bad_encoders_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        read_architecture({**MINILM, **changes}, where="config.json")
+
+
+@pytest.mark.parametrize("config", [[], "x", None])
+def test_any_configuration_must_be_an_object(config):
+    with pytest.raises(InputError, match=r"c.json: must hold a JSON object"):
+        read_architecture(config, where="c.json")
+    with pytest.raises(InputError, match="'model_type' is 'llama', it must be 'bert'"):
+        EncoderArchitecture.from_config(LLAMA2_7B, where="c.json")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs.errors import InputError
+from configs.schema import QuantizationConfig
 from sw.models import (
     Architecture,
     BitsPerByte,
@@ -15,7 +16,7 @@ from sw.models import (
     capture_inputs,
     quantized_linear,
 )
-from sw.models.llama import silu
+from sw.models.llama import bias_shapes, rms_norm, silu
 from sw.models.weights import expected_shapes
 from sw.quantize import QuantizedModel, quantize_activations, quantize_model
 
@@ -74,11 +75,16 @@ def oracle(architecture, tensors, tokens):
     heads, kv = architecture.num_attention_heads, architecture.num_key_value_heads
     dim = architecture.head_dim
 
+    def biased(name, x):
+        bias = tensors.get(name.replace(".weight", ".bias"), [0] * len(x))
+        return [v + float(b) for v, b in zip(x, bias, strict=True)]
+
     def matvec(name, x):
-        return [sum(float(w) * v for w, v in zip(row, x, strict=True)) for row in tensors[name]]
+        out = [sum(float(w) * v for w, v in zip(row, x, strict=True)) for row in tensors[name]]
+        return biased(name, out)
 
     def norm(x, name):
-        return oracle_norm(architecture, x, tensors[name])
+        return biased(name, oracle_norm(architecture, x, tensors[name]))
 
     def turn(x, position):
         return oracle_rotation(architecture, x, position)
@@ -131,6 +137,94 @@ def test_forward_equals_oracle(kv_heads, tied):
         np.testing.assert_allclose(logits[row], expected, rtol=1e-4, atol=1e-4)
 
 
+def with_biases(tensors):
+    rng = np.random.default_rng(5)
+    shapes = bias_shapes(TINY).items()
+    return tensors | {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes}
+
+
+def test_biases_equal_oracle():
+    tensors = with_biases(make()[1])
+    model = LlamaModel(TINY, tensors)
+    tokens = [3, 200, 77, 3]
+    expected = np.array(oracle(TINY, tensors, tokens))
+    np.testing.assert_allclose(model.forward([tokens])[0], expected, rtol=1e-4, atol=1e-4)
+    # a hook computes the product alone
+    hooked = model.forward([tokens], linear=model.linear)
+    assert np.array_equal(hooked, model.forward([tokens]))
+
+
+def test_parts_make_the_whole():
+    model, tensors = make()
+    tokens = np.arange(10).reshape(2, 5)
+    hidden = model.hidden_states(tokens)
+    assert hidden.shape == (2, 5, 6) and hidden.dtype == np.float32
+    assert np.array_equal(model.logits(hidden), model.forward(tokens))
+    x = model.embed(tokens)
+    for layer in range(2):
+        x = model.block(layer, x)
+    assert np.array_equal(rms_norm(x, tensors["model.norm.weight"], 1e-5), hidden)
+
+
+def test_kv_hook_sees_rotated_keys_and_replaces_both():
+    model, tensors = make()
+    tokens = np.array([[3, 200, 77, 3]])
+    seen = {}
+
+    def watch(layer, k, v):
+        seen[layer] = k, v
+        return k, v
+
+    assert np.array_equal(model.forward(tokens, kv=watch), model.forward(tokens))
+    assert list(seen) == [0, 1]
+    inputs = {}
+
+    def linear(name, x):
+        inputs[name] = x
+        return model.linear(name, x)
+
+    model.forward(tokens, linear=linear)
+    for layer, (k, v) in seen.items():
+        assert k.shape == v.shape == (1, 4, 2, 4)
+        x = inputs[f"layers.{layer}.self_attn.k_proj"]
+        straight = x @ tensors[f"model.layers.{layer}.self_attn.k_proj.weight"].T
+        for position, row in enumerate(straight.reshape(4, 2, 4)):
+            for head in range(2):
+                turned = oracle_rotation(TINY, row[head].tolist(), position)
+                np.testing.assert_allclose(k[0, position, head], turned, rtol=1e-5, atol=1e-5)
+        values = x @ tensors[f"model.layers.{layer}.self_attn.v_proj.weight"].T
+        assert np.array_equal(v[0].reshape(4, 8), values)
+
+    # without values attention adds nothing: what o_proj reads is zero
+    model.forward(tokens, linear=linear, kv=lambda layer, k, v: (k, 0 * v))
+    assert not inputs["layers.1.self_attn.o_proj"].any()
+    # with equal keys it is the mean of the values so far
+    model.forward(tokens, linear=linear, kv=lambda layer, k, v: (0 * k, v))
+    mean = np.cumsum(seen[0][1], axis=1) / np.arange(1, 5)[:, None, None]
+    expected = np.repeat(mean, 2, axis=2).reshape(4, 16)
+    np.testing.assert_allclose(inputs["layers.0.self_attn.o_proj"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_float32_tensors_are_not_copied():
+    _, tensors = make()
+    tensors["model.norm.weight"] = tensors["model.norm.weight"].astype(np.float16)
+    model = LlamaModel(TINY, tensors)
+    name = "layers.0.mlp.up_proj"
+    assert model.weight(name) is tensors[f"model.{name}.weight"]
+    assert model.hidden_states([[1]]).dtype == np.float32
+
+
+def test_only_needed_tensors_are_read():
+    class Lazy(dict):
+        def __getitem__(self, name):
+            read.append(name)
+            return super().__getitem__(name)
+
+    read = []
+    LlamaModel(TINY, Lazy(with_biases(make()[1]) | {"model.vision.weight": np.ones(3)}))
+    assert sorted(read) == sorted([*TINY.expected_shapes(), *bias_shapes(TINY)])
+
+
 def test_forward_is_causal():
     model, _ = make()
     tokens = np.arange(10)[None]
@@ -168,6 +262,9 @@ def test_bad_tensors_are_refused():
         LlamaModel(dataclasses.replace(TINY, rope_type="llama3"), tensors)
     with pytest.raises(InputError, match=r"'model.norm.weight' must have shape \(6,\), .*\(7,\)"):
         LlamaModel(TINY, {**tensors, "model.norm.weight": np.ones(7)})
+    bias = "model.layers.1.mlp.up_proj.bias"
+    with pytest.raises(InputError, match=r"up_proj.bias' must have shape \(7,\), it is \(6,\)"):
+        LlamaModel(TINY, {**tensors, bias: np.ones(6)})
     del tensors["lm_head.weight"]
     with pytest.raises(InputError, match=r"'lm_head.weight' .* it is missing"):
         LlamaModel(TINY, tensors)
@@ -227,7 +324,9 @@ def test_only_byte_level_models_are_measured():
 @pytest.mark.parametrize("bits", [None, 8])
 def test_quantized_linear(bits):
     _, tensors = make()
-    quantized = quantize_model(linears(tensors), format_name="bitmod_fp4", group_size=4)
+    quantized = quantize_model(
+        linears(tensors), QuantizationConfig(format="bitmod_fp4", group_size=4)
+    )
     hook = quantized_linear(quantized, bits)
     x = np.random.default_rng(2).standard_normal((3, 7)).astype(np.float32)
     name = "layers.1.mlp.down_proj"
@@ -243,7 +342,7 @@ def test_quantized_linear(bits):
 
 def test_quantized_model_runs_and_int8_is_close():
     model, tensors = make()
-    quantized = quantize_model(linears(tensors), format_name="int8", group_size=4)
+    quantized = quantize_model(linears(tensors), QuantizationConfig(format="int8", group_size=4))
     plain = model.forward([list(TEXT[:16])])
     close = model.forward([list(TEXT[:16])], linear=quantized_linear(quantized, 16))
     assert 0 < np.abs(close - plain).mean() < 0.05 * plain.std()
@@ -251,7 +350,7 @@ def test_quantized_model_runs_and_int8_is_close():
 
 def test_partly_quantized_model():
     model, tensors = make()
-    quantized = quantize_model(linears(tensors), format_name="int8", group_size=4)
+    quantized = quantize_model(linears(tensors), QuantizationConfig(format="int8", group_size=4))
     name = "layers.0.mlp.up_proj"
     part = QuantizedModel(name="part", layers={name: quantized.layers[name]})
     x = np.ones((1, 6), np.float32)

@@ -16,6 +16,12 @@ FEW = ("ant4", "binary", "bitmod_fp3", "bitmod_fp4", "float8_e4m3fn", "int4", "i
 repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 
 
+CODED = {
+    "scale_codes": np.full((2, 2), 200, np.uint8),
+    "channel_scales": np.ones(2, np.float32),
+}
+
+
 @pytest.fixture
 def matrix():
     """Two rows of five weights, groups of three, FP3 with extra resolution / asymmetry."""
@@ -120,15 +126,60 @@ def test_zero_scales_are_kept():
             {"scale_codes": np.ones((2, 2), np.uint8), "channel_scales": np.ones(3, np.float32)},
             r"channel_scales must be float32 \(2,\)",
         ),
-        (
-            {"scale_codes": np.ones((2, 2), np.uint8), "channel_scales": np.ones(2, np.float32)},
-            "must equal scale_codes",
-        ),
+        ({**CODED, "scale_format": "uint8"}, "must equal the values of scale_codes"),
+        ({**CODED, "scale_format": "float16"}, "float16 scales have no scale codes"),
+        ({"scale_format": "e8m0"}, "e8m0 scales need scale codes"),
+        ({**CODED, "scale_format": "e4m4"}, "unknown scale format 'e4m4'"),
+        ({**CODED, "scale_format": "e4m3"}, "scale_codes holds 200, e4m3 ends at 126"),
+        ({"zero_points": np.zeros((2, 1), np.int16)}, r"zero_points must be int16 \(2, 2\)"),
     ],
 )
 def test_contradictions_are_refused(matrix, changes, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(matrix, **changes)
+
+
+def test_zero_points_shift_the_levels(matrix):
+    """The published asymmetric product: (level - zero point) times the step."""
+    zeros = np.array([[1, -2], [0, 3]], dtype=np.int16)
+    shifted = dataclasses.replace(matrix, zero_points=zeros)
+    expected = [[-1, 0, 2, -8, -4], [1, 2, -0.5, -0.75, -1.25]]
+    for dtype in (np.float16, np.float32, np.float64):
+        assert shifted.dequantize(dtype).tolist() == expected
+    assert shifted.bits_per_weight == pytest.approx(matrix.bits_per_weight + 2 * 8 / 5)
+    with pytest.raises(InputError, match="zero points cannot run on the machine"):
+        shifted.for_machine()
+    # a group of levels 0 with a zero point is not a group of zeros
+    codes = np.zeros((1, 4), dtype=np.uint8)
+    one = QuantizedMatrix(
+        family=get_family("int4_full"),
+        group_size=2,
+        codes=codes,
+        format_ids=np.zeros((1, 2), np.uint8),
+        scales=np.array([[1, 1e-3]], np.float16).astype(np.float32),
+        zero_points=np.array([[1, 5]], np.int16),
+    )
+    assert one.with_uint8_scales().scale_codes.tolist() == [[255, 1]]
+
+
+def test_shared_scales_count_once(matrix):
+    both = dataclasses.replace(matrix, group_rows=2)
+    assert both.bits_per_weight == pytest.approx(3 + 2 * (2 + 16) / 10)
+    zeros = np.zeros((2, 2), np.int16)
+    assert dataclasses.replace(both, zero_points=zeros).bits_per_weight == pytest.approx(
+        3 + 2 * 26 / 10
+    )
+
+
+def test_residual_is_added(matrix):
+    stack = dataclasses.replace(matrix, residual=dataclasses.replace(matrix, residual=matrix))
+    assert np.array_equal(stack.dequantize(), 3 * matrix.dequantize())
+    assert stack.bits_per_weight == pytest.approx(3 * matrix.bits_per_weight)
+    assert [plane.residual for plane in stack.planes] == [None] * 3
+    assert stack.with_uint8_scales().residual.scale_format == "uint8"
+    other = quantize_matrix(np.ones((1, 2)), get_family("int4"), group_size=2)
+    with pytest.raises(InputError, match="residual is"):
+        dataclasses.replace(matrix, residual=other)
 
 
 def test_codes_without_level_and_wide_codes_are_refused():

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from configs.errors import InputError
 from sw.formats import FormatFamily, NumberFormat, get_family
-from sw.quantize import quantization_error, quantize_activations, quantize_matrix, quantizer
+from sw.quantize import quantization_error, quantize_activations, quantize_matrix, tiles
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "bitmod_quant_golden.npz"
 #: formats with a level 0 whose float16 arithmetic is on integer levels
@@ -147,7 +147,7 @@ def test_groups_are_independent(family, columns, group_size):
     rng = np.random.default_rng(columns * 64 + group_size)
     weights = rng.standard_normal((3, columns)).astype(np.float16)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantizer, "BLOCK_WEIGHTS", columns)
+        patch.setattr(tiles, "BLOCK_WEIGHTS", columns)
         whole = quantize_matrix(weights, family, group_size=group_size)
     assert whole.groups == -(-columns // group_size)
     for group in range(whole.groups):
