@@ -20,6 +20,8 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.area
 	$(BIN)/python -m benchmarks.simulator
+	$(BIN)/python -m benchmarks.quantizers
+	$(BIN)/python -m benchmarks.whole_model
 
 agreement: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m agreement

@@ -170,6 +170,12 @@ def test_stale_format_tables_are_found(monkeypatch, capsys, tmp_path: Path) -> N
     assert (tmp_path / "formats.md").read_text() == (DOCS / "formats.md").read_text()
 
 
+def test_accuracy_tables_are_fresh(monkeypatch) -> None:
+    script = str(DOCS / "make_accuracy.py")
+    monkeypatch.setattr(sys, "argv", [script, "--check"])
+    assert runpy.run_path(script)["main"]() == 0
+
+
 def test_layout_names_what_exists() -> None:
     floors = "configs|sw|hw|sim|costmodel|bitsmith|tests|benchmarks|docs"
     named = re.findall(rf"`((?:{floors})/[\w./]*)`", (DOCS / "layout.md").read_text())
