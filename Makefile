@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/bitsmith run configs/quickstart.yaml
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.whole_model
 
 agreement: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m agreement
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m agreement
 
 # Debian splits the parts that a virtual environment needs from python3 itself.
 $(INSTALLED): pyproject.toml

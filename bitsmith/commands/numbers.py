@@ -238,5 +238,6 @@ def models(options: Options, progress: Progress) -> int:
         for info in listed
     ]
     header = ["model", "kind", "parameters", "available", "what"]
-    emit(options, {"models": listed}, text_table(header, rows))
+    notes = [f"{info['name']}: {info['caveat']}" for info in listed if info["caveat"]]
+    emit(options, {"models": listed}, "\n".join([text_table(header, rows), "", *notes]))
     return 0
