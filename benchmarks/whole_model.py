@@ -43,9 +43,7 @@ def write_model(folder: Path, layers: int) -> int:
     return sum(linear.weights for linear in architecture.block_linears())
 
 
-def _write_shard(
-    path: Path, tensors: dict[str, tuple[int, ...]], rng: np.random.Generator
-) -> None:
+def _write_shard(path: Path, tensors: dict[str, tuple[int, ...]], rng: np.random.Generator) -> None:
     header, offset = {}, 0
     for name, shape in tensors.items():
         size = 2 * int(np.prod(shape))

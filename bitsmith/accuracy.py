@@ -18,6 +18,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.schema import KVCacheConfig, QuantizationConfig
 from sw.models import Architecture, LlamaModel, Model, apply_recipe, load_model
+from sw.models.apply import calibration_source
 from sw.models.bert import EncoderModel
 from sw.models.embeddings import embedding_agreement
 from sw.models.evaluate import (
@@ -29,10 +30,11 @@ from sw.models.evaluate import (
 from sw.models.llama import Floats, LinearHook
 from sw.models.registry import SHIPPED, known_models
 from sw.models.text import evaluation_text, sentences
-from sw.quantize import QuantizedModel, quantize_activations
+from sw.quantize import QuantizedModel, layer_plan, quantize_activations
+from sw.quantize.error import relative_error
 from sw.quantize.kv_cache import kv_bits_per_value, kv_hook
 
-from .flow import code_hash, files_hash
+from .hashes import code_hash, files_hash
 from .job import Progress, silent
 from .strict_json import dumps, plain, write_text
 from .tables import text_table, write_csv
@@ -229,6 +231,10 @@ def accuracy_table(
         bench = EncoderBench(model, settings)
     base = [code_hash(), files_hash(settings.model), evaluation_text(settings.text)]
     base += [str(settings.tokens), str(settings.context)]
+    if FLOAT in recipes:
+        raise InputError(f"a recipe cannot be called '{FLOAT}': that row is the float model's")
+    if folder is not None:
+        write_text(folder / "accuracy.json", "{}\n")
     rows: list[dict[str, Any]] = []
     every: dict[str, QuantizationConfig | None] = {FLOAT: None, **recipes}
     for name, recipe in progress(list(every.items()), "accuracy"):
@@ -264,6 +270,9 @@ def _kept_row(
 ) -> dict[str, Any]:
     """A row of an earlier call, or a new one, kept for the next."""
     described = None if recipe is None else dataclasses.asdict(recipe)
+    if recipe is not None:
+        plan = layer_plan(recipe, model.linear_shapes)
+        base = [*base, *calibration_source(recipe, plan).values()]
     key = hashlib.sha256(json.dumps([base, described]).encode()).hexdigest()
     stored = folder / "rows" / f"{key[:32]}.json" if folder else None
     row = _stored_row(stored)
@@ -283,8 +292,12 @@ def _stored_row(path: Path | None) -> dict[str, Any] | None:
         return None
     try:
         row = json.loads(path.read_text())
-        return row if isinstance(row, dict) and "variants" in row else None
-    except (OSError, ValueError, RecursionError):
+        figures = row["variants"].values()
+        for found in figures:
+            if "perplexity" in found and [len(part) for part in found["windows"]][2:] == []:
+                return None
+        return row if figures else None
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -300,19 +313,19 @@ def _measure_row(
     entries = quantized.describe()
     sizes = [entry["shape"][0] * entry["shape"][1] for entry in entries]
     errors = [entry["error"] for entry in entries]
-    lost = sum(e["mse"] * size for e, size in zip(errors, sizes, strict=True))
-    power = sum(
-        e["mse"] / e["relative"] * size if e["relative"] else 0.0
-        for e, size in zip(errors, sizes, strict=True)
-    )
+    lost = sum(e["mse"] * size for e, size in zip(errors, sizes, strict=True)) / sum(sizes)
+    power = sum(e["mean_square"] * size for e, size in zip(errors, sizes, strict=True))
+    every = sum(n * k for n, k in model.linear_shapes.values())
     row: dict[str, Any] = {
         "bits_per_weight": quantized.bits_per_weight,
-        "mse": lost / sum(sizes),
-        "relative_error": lost / power if power else 0.0,
+        "quantized_share": sum(sizes) / every,
+        "mse": lost,
+        "relative_error": relative_error(lost, power / sum(sizes)),
     }
     kv = recipe.kv_cache
     if kv is not None and isinstance(model.architecture, Architecture):
-        row["kv_bits"] = kv_bits_per_value(kv, model.architecture.head_dim)
+        tokens = bench.context if isinstance(bench, LanguageBench) else None
+        row["kv_bits"] = kv_bits_per_value(kv, model.architecture.head_dim, tokens)
     bits = recipe.activation_bits
     row["variants"] = {
         "": bench.measure(prepared, quantized, None, kv),
@@ -364,9 +377,16 @@ def accuracy_text(table: Mapping[str, Any]) -> str:
             ]
         )
     shown = [titles[name] for name in figures]
-    header = ["recipe", "bits/w", "weight error", *shown, *(f"{name}, A8" for name in shown)]
+    header = ["recipe", "bits/w", "weight error", *shown]
+    header += [f"{name}, int. act." for name in shown]
     amount = f"{table['tokens']} tokens" if table["tokens"] else f"{table['sentences']} sentences"
-    notes = [f"{table['model']} on {amount} ({table['text']}); A8: INT8 activations per token"]
+    bits = sorted({key.rpartition("_a")[2] for row in table["rows"] for key in row if "_a" in key})
+    widths = " or ".join(f"INT{b}" for b in bits if b.isdigit())
+    notes = [
+        f"{table['model']} on {amount} ({table['text']}); integer activations: {widths} per token"
+    ]
+    if any(row.get("quantized_share", 1) < 1 for row in table["rows"]):
+        notes.append("bits/w counts quantized layers only; a recipe here leaves some in float")
     if table["caveat"]:
         notes.append(f"note: {table['caveat']}")
     return "\n".join([text_table(header, lines), "", *notes])

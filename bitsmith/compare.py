@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
-from sw.quantize.storage import KIND, MANIFEST
+from sw.quantize.error import relative_error
+from sw.quantize.manifest import MANIFEST, read_manifest
 
 from .flow import load_results
 
@@ -80,29 +82,24 @@ def _weighted(layers: list[dict[str, Any]], name: str) -> float:
 
 
 def _quantized(folder: Path) -> Result:
-    manifest = _read(folder / MANIFEST)
     try:
-        if manifest["kind"] != KIND:
-            raise InputError(f"'{folder / MANIFEST}' is not the manifest of a quantized model")
-        layers = [
-            {
-                "name": entry["name"],
-                "n": entry["shape"][0],
-                "k": entry["shape"][1],
-                "bits_per_weight": entry["bits_per_weight"],
-                "relative_error": float((entry["error"] or {}).get("relative", "nan")),
-            }
-            for entry in manifest["layers"]
-        ]
-        settings = flat(manifest["recipe"].get("settings", {}))
-        return Result(
-            kind="quantized model",
-            settings={"model": manifest["name"], **settings},
-            metrics=_weight_metrics(layers),
-            parts={x["name"]: _part(x) for x in layers},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(f"'{folder / MANIFEST}' is damaged: {error!r}") from None
+        manifest = read_manifest(folder)
+    except InputError as error:
+        raise InputError(f"'{folder}': {error}") from None
+    layers = []
+    for entry in manifest["layers"]:
+        lost = entry["error"] or {"mse": nan, "mean_square": nan}
+        layer = {"name": entry["name"], "n": entry["shape"][0], "k": entry["shape"][1]}
+        layer["bits_per_weight"] = entry["bits_per_weight"]
+        layer["relative_error"] = relative_error(lost["mse"], lost["mean_square"])
+        layers.append({**layer, "mse": lost["mse"]})
+    recipe = manifest["recipe"]
+    return Result(
+        kind="quantized model",
+        settings={"model": manifest["name"], **flat(recipe.get("settings", {}))},
+        metrics=_weight_metrics(layers),
+        parts={x["name"]: _part(x) for x in layers},
+    )
 
 
 def _part(layer: Mapping[str, Any]) -> dict[str, float]:
@@ -113,7 +110,7 @@ def _weight_metrics(layers: list[dict[str, Any]]) -> dict[str, float]:
     return {
         "weights": sum(layer["n"] * layer["k"] for layer in layers),
         "bits per weight": _weighted(layers, "bits_per_weight"),
-        "relative weight error": _weighted(layers, "relative_error"),
+        "mean squared weight error": _weighted(layers, "mse"),
     }
 
 
@@ -136,7 +133,13 @@ def _accuracy(folder: Path) -> Result:
 
 
 def _run(folder: Path) -> Result:
-    config, steps = load_results(folder)
+    try:
+        return _run_result(*load_results(folder))
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"run folder '{folder}' is damaged: {error!r}") from None
+
+
+def _run_result(config: dict[str, Any], steps: dict[str, dict[str, Any]]) -> Result:
     metrics: dict[str, float] = {}
     parts: dict[str, dict[str, float]] = {}
     if "skipped" not in steps["quantize"]:
@@ -161,7 +164,9 @@ def _run(folder: Path) -> Result:
         part = parts.setdefault(layer["name"], {})
         part["cycles"] = layer["total_cycles"]
         part["on_chip_energy_pj"] = priced["on_chip_energy_pj"]
-    return Result(kind="run", settings=flat(config), metrics=metrics, parts=parts)
+    rest = {key: value for key, value in config.items() if key != "quantization"}
+    settings = {"model": steps["quantize"].get("model"), **flat(config["quantization"])}
+    return Result(kind="run", settings=settings | flat(rest), metrics=metrics, parts=parts)
 
 
 def compare(a: Result, b: Result) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from configs.errors import InputError
 from configs.schema import RunConfig
-from sw.models.registry import model_files
 from sw.quantize import QuantizedModel
 
+from .hashes import code_hash, files_hash, texts_hash
 from .job import Job, Progress, silent
 from .report import write_report
 from .steps import STEPS
@@ -52,34 +52,12 @@ class RunResult:
         return bool(self.steps["verify"]["passed"]) and not bounds.get("overflows")
 
 
-def code_hash() -> str:
-    """Hash of bitsmith's own source: a changed program does not reuse old results."""
-    root = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for package in ("configs", "sw", "hw", "sim", "costmodel", "bitsmith"):
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in (".py", ".cpp") and path.is_file():
-                digest.update(str(path.relative_to(root)).encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def files_hash(path_or_name: str | Path) -> str:
-    """Hash of a model's files."""
-    digest = hashlib.sha256()
-    for path in model_files(path_or_name):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def step_keys(config: RunConfig) -> dict[str, str]:
     """Content hash of everything that each step's result depends on."""
     settings = plain(asdict(config))
     model = config.workload.model
     base = [code_hash(), "" if model is None else files_hash(model)]
+    base.append(texts_hash(model, config.quantization))
     keys: dict[str, str] = {}
     for step, (paths, earlier) in DEPENDS.items():
         chosen = {path: _setting(settings, path) for path in paths}

@@ -25,12 +25,15 @@ from sw.models import (
     capture_inputs,
     load_model,
     prepared_model,
+    quantized_linear,
 )
 from sw.models.architecture import read_architecture
 from sw.models.text import evaluation_text
 from sw.models.weights import AnyArchitecture
 from sw.quantize import QuantizedModel, layer_plan
 from sw.quantize.recipe import Plan, group_length, machine_family
+
+from .hashes import files_hash, source_of
 
 T = TypeVar("T")
 #: wraps an iterable of known length and shows how far it is; the label says of what
@@ -40,6 +43,18 @@ Progress = Callable[[Iterable[T], str], Iterable[T]]
 def silent(items: Iterable[Any], label: str) -> Iterable[Any]:
     """No progress display."""
     return items
+
+
+def _runnable(model: Model) -> LlamaModel:
+    """A model in numpy.
+
+    Raises
+    ------
+    InputError : not a Llama-class model.
+    """
+    if not isinstance(model.architecture, Architecture):
+        raise InputError(f"model '{model.name}' is not a Llama-class model")
+    return LlamaModel(model.architecture, model.tensors)
 
 
 @dataclass
@@ -86,16 +101,18 @@ class Job:
 
     @cached_property
     def llama(self) -> LlamaModel:
-        """The floating-point model that the quantized layers stand in, ready to run.
+        """The floating-point model, ready to run."""
+        return _runnable(self.model)
 
-        Raises
-        ------
-        InputError : not a Llama-class model.
+    @cached_property
+    def around(self) -> LlamaModel:
+        """What the quantized layers stand in: the model after the recipe's transforms.
+
+        Its own linears that are quantized are not the transformed ones: run it with the quantized.
         """
-        prepared = prepared_model(self.model, self.quantized)
-        if not isinstance(prepared.architecture, Architecture):
-            raise InputError(f"model '{prepared.name}' is not a Llama-class model")
-        return LlamaModel(prepared.architecture, prepared.tensors)
+        if not self.quantized.float_tensors:
+            return self.llama
+        return _runnable(prepared_model(self.model, self.quantized))
 
     @cached_property
     def family(self) -> FormatFamily:
@@ -111,7 +128,9 @@ class Job:
             formats = {s.format for s in self.plan.values() if s is not None}
             families = [machine_family(name) for name in sorted(formats)]
             found = {family.name: family for family in families}
-        if len(found) != 1:
+        if not found:
+            raise InputError("the recipe leaves every layer unquantized: the machine has no work")
+        if len(found) > 1:
             raise InputError(
                 f"the layers use {len(found)} format families ({', '.join(sorted(found))}): "
                 "a machine decodes one, quantize all layers to formats of one family"
@@ -155,6 +174,7 @@ class Job:
             self.model,
             self.config.quantization,
             folder=folder,
+            source=None if folder is None else source_of(self.config.workload.model or ""),
             progress=lambda done, total: next(steps, None),
         )[1]
 
@@ -239,7 +259,8 @@ class Job:
         """
         if self.reads_text:
             ids = self.model.tokenizer.encode(self.evaluation_text()[: 64 * tokens])
-            return capture_inputs(self.llama, np.array(ids), min(tokens, len(ids)))
+            hook = quantized_linear(self.quantized, None, otherwise=self.around.linear)
+            return capture_inputs(self.around, np.array(ids), min(tokens, len(ids)), linear=hook)
         rng = np.random.default_rng(self.config.seed)
         return {
             linear.name: rng.standard_normal((tokens, linear.in_features)).astype(np.float32)
@@ -254,6 +275,9 @@ class Job:
         except InputError:
             if self.quantized_model is None:
                 raise
+            return False
+        made_of = self.quantized.recipe.get("source", {}).get("files_sha256")
+        if made_of and made_of != files_hash(self.config.workload.model or ""):
             return False
         fits = all(shapes.get(name) == shape for name, shape in self.quantized.shapes.items())
         causal = isinstance(self.model.architecture, Architecture)

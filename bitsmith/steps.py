@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
 from sw.accumulators import Stage, overflowing_channels, witness
 from sw.compile import Machine
-from sw.models import language_accuracy, quantized_linear
+from sw.models import LanguageAccuracy, language_accuracy, quantized_linear
 from sw.models.evaluate import tokenized
 from sw.quantize import QuantizedModel
+from sw.quantize.error import relative_error, sqnr_db
 from sw.quantize.kv_cache import kv_hook
 
 from .job import Job
@@ -51,8 +53,8 @@ def describe_quantized(model: QuantizedModel, recipe: QuantizationConfig) -> dic
     """
     layers = []
     for entry in model.describe():
-        error = entry["error"] or {}
-        relative = error.get("relative", float("nan"))
+        error = entry["error"] or dict.fromkeys(("mse", "mean_square", "hardware_mse"), nan)
+        relative = relative_error(error["mse"], error["mean_square"])
         layers.append(
             {
                 "name": entry["name"],
@@ -60,10 +62,12 @@ def describe_quantized(model: QuantizedModel, recipe: QuantizationConfig) -> dic
                 "k": entry["shape"][1],
                 "format_mix": entry["planes"][0]["format_mix"],
                 "bits_per_weight": entry["bits_per_weight"],
-                "mse": error.get("mse", float("nan")),
+                "mse": error["mse"],
                 "relative_error": relative,
-                "sqnr_db": -10 * float(np.log10(relative)) if relative else float("inf"),
-                "hardware_relative_error": error.get("hardware_relative", float("nan")),
+                "sqnr_db": sqnr_db(relative),
+                "hardware_relative_error": relative_error(
+                    error["hardware_mse"], error["mean_square"]
+                ),
             }
         )
     return {
@@ -99,7 +103,7 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
     bits, kv = recipe.activation_bits, recipe.kv_cache
     cache = kv_hook(kv) if kv else None
     cached = f", keys INT{kv.key_bits}, values INT{kv.value_bits}" if kv else ""
-    linear = job.llama.linear
+    linear = job.around.linear
     hooks = {
         "float": (None, None),
         f"weights quantized{cached}": (
@@ -112,28 +116,33 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
         ),
     }
     measured = {
-        name: language_accuracy(job.llama, text, context=context, linear=hook, kv=stored)
+        name: language_accuracy(
+            job.llama if hook is None else job.around,
+            text,
+            context=context,
+            linear=hook,
+            kv=stored,
+        )
         for name, (hook, stored) in job.progress(list(hooks.items()), "evaluate")
     }
     reference = measured["float"]
-    variants = []
-    for name, result in measured.items():
-        paired = result.bits_per_byte.minus(reference.bits_per_byte)
-        variants.append(
-            {
-                "name": name,
-                "perplexity": result.perplexity,
-                "bits_per_byte": result.bits_per_byte.mean,
-                "standard_error": result.bits_per_byte.standard_error,
-                "increase": paired.mean,
-                "increase_error": paired.standard_error,
-            }
-        )
     return {
         "tokens": reference.tokens,
         "bytes": reference.bits_per_byte.bytes,
         "windows": len(reference.window_tokens),
-        "variants": variants,
+        "variants": [_variant(name, found, reference) for name, found in measured.items()],
+    }
+
+
+def _variant(name: str, found: LanguageAccuracy, reference: LanguageAccuracy) -> dict[str, Any]:
+    paired = found.bits_per_byte.minus(reference.bits_per_byte)
+    return {
+        "name": name,
+        "perplexity": found.perplexity,
+        "bits_per_byte": found.bits_per_byte.mean,
+        "standard_error": found.bits_per_byte.standard_error,
+        "increase": paired.mean,
+        "increase_error": paired.standard_error,
     }
 
 

@@ -270,7 +270,13 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
     """
     folder, kind = AXES[axis]
     data, place = resolve(folder, reference, base=base, where=where or axis)
-    return build(kind, data, place)
+    built: Any = build(kind, data, place)
+    if isinstance(built, QuantizationConfig) and built.calibration_text is not None:
+        # a relative path starts from the file that gives it
+        beside = base / reference if isinstance(reference, str) else base / "recipe"
+        text = str(beside.parent / built.calibration_text)
+        built = dataclasses.replace(built, calibration_text=text)
+    return built
 
 
 def load_comparison(reference: Path | str) -> dict[str, QuantizationConfig]:

@@ -8,6 +8,7 @@ A measurement is the ``accuracy.json`` of one `bitsmith accuracy` command, saved
 """
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -99,16 +100,14 @@ def section(model: str, recipes: str, measured: dict[str, Any]) -> str:
             line += [number(row, f"cosine{suffix}", ".4f"), number(row, f"spearman{suffix}", ".4f")]
         rows.append(line)
     if measured["kind"] == "language":
-        figures = ["perplexity", "bits/byte", "increase", "bits/byte, INT8 act."]
+        figures = ["perplexity", "bits/byte", "increase", "bits/byte, integer act."]
         what = f"{measured['tokens']} tokens, windows of {measured['context']}"
     else:
-        figures = ["cosine", "Spearman", "cosine, INT8 act.", "Spearman, INT8 act."]
+        figures = ["cosine", "Spearman", "cosine, integer act.", "Spearman, integer act."]
         what = f"{measured['sentences']} sentences"
     caveat = f"\n\nNote: {measured['caveat']}." if measured["caveat"] else ""
     header = ["recipe", "bits/weight", "weight error", *figures]
-    return (
-        f"### {model}: {recipes}\n\n{what}; {measured['text']}.{caveat}\n\n{table(header, rows)}"
-    )
+    return f"### {model}: {recipes}\n\n{what}; {measured['text']}.{caveat}\n\n{table(header, rows)}"
 
 
 def quality(measured: dict[str, Any], recipe: str) -> float | None:
@@ -119,6 +118,24 @@ def quality(measured: dict[str, Any], recipe: str) -> float | None:
                 return float(row["bits_per_byte"])
             return 1 - float(row["cosine"])
     return None
+
+
+def verdict(measured: dict[str, Any], order: tuple[str, ...]) -> str:
+    """Whether the order shows: yes, no, or within the standard errors of the neighbours."""
+    answer = "yes"
+    for better, worse in itertools.pairwise(order):
+        first, second = quality(measured, better), quality(measured, worse)
+        assert first is not None and second is not None
+        if first > second:
+            slack = max(error(measured, better), error(measured, worse))
+            answer = "no" if first - second > slack or answer == "no" else "within error"
+    return answer
+
+
+def error(measured: dict[str, Any], recipe: str) -> float:
+    """Standard error of a recipe's loss against the float model."""
+    key = "bits_per_byte_increase_error" if measured["kind"] == "language" else "cosine_error"
+    return next(float(row[key]) for row in measured["rows"] if row["recipe"] == recipe)
 
 
 def claims(found: dict[tuple[str, str], dict[str, Any]]) -> str:
@@ -132,8 +149,8 @@ def claims(found: dict[tuple[str, str], dict[str, Any]]) -> str:
             if any(loss is None for loss in losses):
                 line.append("-")
                 continue
-            known = [loss for loss in losses if loss is not None]
-            line.append("yes" if known == sorted(known) else "no")
+            assert measured is not None
+            line.append(verdict(measured, order))
         rows.append(line)
     return table(["published order, best first", "source", *MODELS], rows)
 

@@ -94,7 +94,9 @@ def make_job(options: Options, progress: Progress) -> Job:
 
 def float_model(options: Options) -> str:
     """Name or path of the model with weights that the options mean; the shipped one by default."""
-    name = options.model or SHIPPED
+    name = SHIPPED if options.model is None else options.model
+    if not name:
+        raise InputError("the model's name is empty")
     if name in preset_names("workloads"):
         workload = load_axis("workload", name)
         if workload.model is None:
@@ -141,7 +143,8 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
     workload = base.workload
     if name is not None and (Path(name) / "manifest.json").is_file():
         stored = QuantizedModel.load(name)
-        workload = dataclasses.replace(workload, model=stored.name)
+        made_of = stored.recipe.get("source", {}).get("model", stored.name)
+        workload = dataclasses.replace(workload, model=str(made_of))
     elif name is not None and name.endswith(".json"):
         workload = WorkloadConfig(architecture=_read_json(Path(name)), evaluation_bytes=0)
     elif name is not None and (name in preset_names("workloads") or name.endswith(".yaml")):

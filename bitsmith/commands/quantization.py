@@ -11,13 +11,14 @@ from configs.errors import InputError, unknown_name
 from configs.schema import load_comparison
 from sw.models import apply_recipe, load_model
 from sw.models.export import export_file, export_folder
-from sw.quantize import QuantizedModel, quantization_error, quantize_layer
+from sw.quantize import QuantizedModel, layer_plan, quantization_error, quantize_layer
+from sw.quantize.recipe import needs_inputs
 
 from .. import steps
 from ..accuracy import AccuracySettings, accuracy_table, accuracy_text
 from ..compare import compare as compare_results
 from ..compare import load_result
-from ..flow import files_hash
+from ..hashes import files_hash, source_of
 from ..job import Progress
 from ..strict_json import plain
 from ..tables import short_mix, text_table
@@ -38,7 +39,7 @@ def quantize(options: Options, progress: Progress) -> int:
         model,
         recipe,
         folder=output,
-        source=files_hash(source),
+        source=source_of(source),
         progress=lambda done, total: next(bar, None),
     )
     result = steps.describe_quantized(quantized, recipe)
@@ -70,14 +71,19 @@ def _quantize_matrix(options: Options) -> int:
     if not options.format and not options.recipe:
         raise InputError("--weights needs --format, one of those that 'bitsmith formats' lists")
     weights = load_matrix(options.weights, integers=False)
-    matrix = quantize_layer(weights, recipe_of(options))
+    recipe = recipe_of(options)
+    plan = layer_plan(recipe, ["weights"])
+    if recipe.transforms or recipe.kv_cache or needs_inputs(plan) or plan["weights"] is None:
+        raise InputError("the recipe needs a model: a bare matrix is only rounded to nearest")
+    matrix = quantize_layer(weights, plan["weights"])
     if matrix.residual is not None:
         raise InputError("an .npz file holds one plane: quantize a model to a sum of planes")
     output = options.output or options.weights.with_suffix(".quantized.npz")
     if output.suffix != ".npz":
         raise InputError(f"--output is '{output}', a matrix is written to a file ending in .npz")
-    # float16 scales and weights are exact in float16; products of two scales are not
-    dtype = np.float16 if matrix.scale_codes is None else np.float32
+    # the published quantizer's own float16 products, or float32
+    published = matrix.scale_codes is None and recipe.arithmetic == "float16"
+    dtype = np.float16 if published else np.float32
     arrays = {
         "codes": matrix.codes,
         "scales": matrix.scales.astype(dtype),
@@ -141,8 +147,13 @@ def export(options: Options, progress: Progress) -> int:
     """``bitsmith export``."""
     dtype = choice(options.dtype, "--dtype", ("float32", "float16")) or "float32"
     quantized = QuantizedModel.load(options.folder)
-    source = options.source or quantized.name
+    made_of = quantized.recipe.get("source", {})
+    source = options.source or made_of.get("model")
+    if source is None:
+        raise InputError(f"'{options.folder}' does not say which model it is of: give --source")
     model = load_model(source)
+    if made_of.get("files_sha256", "") not in ("", files_hash(source)):
+        raise InputError(f"'{options.folder}' was not made of '{source}' as it is now")
     if options.output.suffix in (".onnx", ".safetensors"):
         export_file(model, quantized, options.output, source=source, dtype=dtype)
         names = [options.output.name]

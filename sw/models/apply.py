@@ -1,6 +1,7 @@
 """A recipe applied to a model: transforms, calibration, quantization."""
 
 import dataclasses
+import hashlib
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def apply_recipe(
     recipe: QuantizationConfig,
     *,
     folder: Path | None = None,
-    source: str = "",
+    source: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Model, QuantizedModel]:
     """Quantize a model as a recipe says.
@@ -67,29 +68,38 @@ def apply_recipe(
     InputError : a recipe that does not fit the model, or weights that cannot be quantized.
     """
     plan = layer_plan(recipe, model.linear_shapes)
-    for name, settings in plan.items():
-        if settings is not None and settings.method == "gptq":
-            _check_gptq(name, settings)
-    order = [name for name, settings in plan.items() if settings is not None]
+    reads = bool(recipe.transforms) or needs_inputs(plan)
+    batches = _calibration_batches(model, recipe) if reads else []
     builder = ModelBuilder(
-        model.name, recipe, order, folder=folder, source=source, progress=progress
+        model.name,
+        recipe,
+        [name for name, settings in plan.items() if settings is not None],
+        folder=folder,
+        source={**(source or {}), **calibration_source(recipe, plan)},
+        progress=progress,
     )
-    if recipe.transforms or needs_inputs(plan):
-        return _apply_with_inputs(model, recipe, plan, builder)
+    if reads:
+        return _apply_with_inputs(model, recipe, plan, batches, builder)
     quantize_into(builder, model.linear_weights(), plan)
     return model, builder.finish()
 
 
+def calibration_source(recipe: QuantizationConfig, plan: Plan) -> dict[str, str]:
+    """Hash of the calibration text, where the recipe reads it."""
+    if not recipe.transforms and not needs_inputs(plan):
+        return {}
+    text = calibration_text(recipe.calibration_text)
+    return {"calibration_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
 def _apply_with_inputs(
-    model: Model, recipe: QuantizationConfig, plan: Plan, builder: ModelBuilder
+    model: Model,
+    recipe: QuantizationConfig,
+    plan: Plan,
+    batches: list[NDArray[np.int64]],
+    builder: ModelBuilder,
 ) -> tuple[Model, QuantizedModel]:
     """Transforms and calibration, on the whole model in memory."""
-    if not isinstance(model.architecture, Architecture):
-        raise InputError(
-            f"model '{model.name}': transforms and calibration need a Llama-class model, "
-            "here only rounding to nearest works"
-        )
-    batches = _calibration_batches(model, recipe)
     given = {name: model.tensors[name] for name in model.tensors}
     prepared = _transformed(dataclasses.replace(model, tensors=given), recipe, plan, batches)
     if needs_inputs(plan):
@@ -106,19 +116,6 @@ def _apply_with_inputs(
     return prepared, builder.finish(changed or None)
 
 
-def _check_gptq(name: str, settings: LayerQuantization) -> None:
-    try:
-        get_family(settings.format)
-    except InputError:
-        raise InputError(
-            f"layer '{name}': gptq rounds to a number format or family, '{settings.format}' is none"
-        ) from None
-    if asymmetric_bits(settings.format) is not None:
-        raise InputError(f"layer '{name}': gptq has no zero points, choose a symmetric format")
-    if settings.scale_rule in ("absmean", "absmedian"):
-        raise InputError(f"layer '{name}': gptq has no scale_rule '{settings.scale_rule}'")
-
-
 def prepared_model(model: Model, quantized: QuantizedModel) -> Model:
     """The floating-point model around quantized layers: ``model`` with their float tensors."""
     if not quantized.float_tensors or not isinstance(model.architecture, Architecture):
@@ -131,7 +128,11 @@ def prepared_model(model: Model, quantized: QuantizedModel) -> Model:
 
 
 def _calibration_batches(model: Model, recipe: QuantizationConfig) -> list[NDArray[np.int64]]:
-    assert isinstance(model.architecture, Architecture)
+    if not isinstance(model.architecture, Architecture):
+        raise InputError(
+            f"model '{model.name}': transforms and calibration need a Llama-class model, "
+            "here only rounding to nearest works"
+        )
     ids = np.array(model.tokenizer.encode(calibration_text(recipe.calibration_text)))
     context = min(CALIBRATION_CONTEXT, model.architecture.max_position_embeddings)
     return calibration_batches(ids, context=context, limit=recipe.calibration_tokens)
@@ -217,15 +218,17 @@ def _on_inputs(
         importance = known.mean_square if settings.scale_rule == "output_mse" else None
         return quantize_layer(weights, settings, importance=importance)
     assert known.hessian is not None
-    rule = "mse" if settings.scale_rule == "output_mse" else settings.scale_rule
+    bits = asymmetric_bits(settings.format)
     return gptq(
         weights,
         known.hessian,
-        get_family(settings.format),
+        get_family(settings.format if bits is None else f"int{bits}_full"),
+        zero_points=bits is not None,
+        damping=known.damping,
         group_size=settings.group_size,
         group_rows=settings.group_rows,
         scale_format=settings.scale_format,
-        scale_rule=rule,
+        scale_rule=settings.scale_rule,
         percentile=settings.percentile,
         arithmetic=settings.arithmetic,
     )

@@ -25,6 +25,7 @@ from .weights import Model
 
 SHARD_BYTES = 1 << 30
 CONFIG = "config.json"
+FILE_SUFFIXES = (".bin", ".gguf", ".npy", ".npz", ".pt", ".pth")
 #: what people need beside the weights to run a model
 COMPANIONS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "generation_config*")
 
@@ -60,6 +61,8 @@ def export_folder(
         raise InputError(f"model '{model.name}' has no architecture: export it as .safetensors")
     if folder.exists():
         raise InputError(f"--output: '{folder}' exists already")
+    if folder.suffix in FILE_SUFFIXES:
+        raise InputError(f"--output: '{folder}' looks like a file, a model becomes a folder")
     _check_layers(prepared, quantized)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -101,14 +104,18 @@ def export_file(
     if path.exists():
         raise InputError(f"--output: '{path}' exists already")
     _check_layers(model, quantized)
+    if quantized.float_tensors:
+        raise InputError("transforms changed more than the layers: export the model to a folder")
+    if path.suffix == ".onnx" and dtype != "float32":
+        raise InputError(f"an .onnx file is written in float32, not {dtype}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".onnx":
             _write_onnx(model_path(source), quantized, temporary)
         elif path.suffix == ".safetensors":
-            layers = quantized.layers.items()
-            save_file({n: m.dequantize(np.float32).astype(dtype) for n, m in layers}, temporary)
+            layers = {name: m.dequantize(np.float32) for name, m in quantized.layers.items()}
+            save_file({name: _narrowed(name, m, dtype) for name, m in layers.items()}, temporary)
         else:
             raise InputError(f"--output: '{path}' ends neither in .safetensors nor in .onnx")
         os.replace(temporary, path)
@@ -188,11 +195,16 @@ def _tensors(
             tensor = quantized.layers[stored[name]].dequantize(np.float32)
         else:
             tensor = prepared.tensors[name]
-        with np.errstate(over="ignore"):
-            narrow = np.ascontiguousarray(tensor, dtype=dtype)
-        if not np.isfinite(narrow).all():
-            raise InputError(f"tensor '{name}' has values beyond {dtype}: export it as float32")
-        yield name, narrow
+        yield name, _narrowed(name, tensor, dtype)
+
+
+def _narrowed(name: str, tensor: NDArray, dtype: str) -> NDArray:
+    """``tensor`` as ``dtype``, refused where that cannot hold it."""
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(tensor, dtype=dtype)
+    if not np.isfinite(narrow).all():
+        raise InputError(f"tensor '{name}' has values beyond {dtype}: export it as float32")
+    return narrow
 
 
 def _write_shards(tensors: Iterator[tuple[str, NDArray]], folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ would crash when numba reads them back from its cache, so the tree of a sum is a
 """
 
 from functools import cache
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from .loops import EXPONENT, INFINITY, OVERFLOW, SMALLEST_NORMAL, STEP_RANGE, TE
 def _import_njit() -> Any:
     """numba's compiler, or None."""
     try:
-        from numba import njit
+        from numba import config, njit
     except ImportError:
         return None
-    return njit
+    return None if getattr(config, "DISABLE_JIT", 0) else njit
 
 
 njit = _import_njit()
@@ -59,9 +60,19 @@ def _compiled(function: Any) -> Any:
     if njit is None:
         return function
     try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
+        kept = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to keep it in
         return _inner(function)
+
+    def call(*arguments: Any) -> Any:
+        nonlocal kept
+        try:
+            return kept(*arguments)
+        except (EOFError, UnpicklingError):  # a damaged file in the cache
+            kept = _inner(function)
+            return kept(*arguments)
+
+    return call
 
 
 @_inner

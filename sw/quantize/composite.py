@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from configs.errors import InputError
 from sw.formats import FormatFamily, get_family
 from sw.formats.blocks import BlockFormat
 from sw.formats.pairs import PairFormat
@@ -15,6 +16,8 @@ from .matrix import QuantizedMatrix, scale_values
 
 #: shares of three sigma that the largest normal level is tried at
 SWEEP = tuple(share / 20 for share in range(10, 51, 2))
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def quantize_blocks(weights: ArrayLike, block: BlockFormat) -> QuantizedMatrix:
@@ -28,6 +31,9 @@ def quantize_blocks(weights: ArrayLike, block: BlockFormat) -> QuantizedMatrix:
     ------
     InputError : as :meth:`BlockFormat.encode`.
     """
+    largest = float(np.abs(np.asarray(weights, dtype=np.float64)).max(initial=0))
+    if np.isfinite(largest) and largest > LARGEST_FLOAT32:
+        raise InputError(f"a weight of magnitude {largest:g} is beyond float32")
     coded = block.encode(weights)
     factor = np.float32(float(coded.tensor_scale) * float(block.element_unit))
     parts: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """How far quantized weights are from the weights."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError
 
@@ -11,8 +11,27 @@ from .matrix import QuantizedMatrix
 BLOCK_WEIGHTS = 1 << 20
 
 
+def _sums(weights: NDArray, quantized: QuantizedMatrix) -> tuple[float, float]:
+    """Mean squared error and mean square, in float64, a block of rows at a time."""
+    values = quantized.dequantize(np.float32)
+    rows = max(1, BLOCK_WEIGHTS // weights.shape[1])
+    lost = power = 0.0
+    for first in range(0, len(weights), rows):
+        part = weights[first : first + rows].astype(np.float64)
+        lost += float(np.sum((values[first : first + rows] - part) ** 2))
+        power += float(np.sum(part**2))
+    return lost / weights.size, power / weights.size
+
+
+def relative_error(mse: float, mean_square: float) -> float:
+    """``mse`` over the mean square of the weights; infinite where only the latter is 0."""
+    if mean_square == 0:
+        return 0.0 if mse == 0 else float("inf")
+    return mse / mean_square
+
+
 def quantization_error(weights: ArrayLike, quantized: QuantizedMatrix) -> dict[str, float]:
-    """Error of a quantized matrix against ``weights`` (N, K), summed in float64.
+    """Error of a quantized matrix against ``weights`` (N, K).
 
     Returns
     -------
@@ -28,35 +47,23 @@ def quantization_error(weights: ArrayLike, quantized: QuantizedMatrix) -> dict[s
         raise InputError(
             f"weights have shape {exact.shape}, the quantized matrix {quantized.shape}"
         )
-    values = quantized.dequantize(np.float32)
-    rows = max(1, BLOCK_WEIGHTS // exact.shape[1])
-    lost = power = 0.0
-    for first in range(0, len(exact), rows):
-        part = exact[first : first + rows].astype(np.float64)
-        lost += float(np.sum((values[first : first + rows] - part) ** 2))
-        power += float(np.sum(part**2))
-    mse, power = lost / exact.size, power / exact.size
-    if mse == 0:
-        return {"mse": 0.0, "relative": 0.0, "sqnr_db": float("inf")}
-    if power == 0:
-        return {"mse": mse, "relative": float("inf"), "sqnr_db": float("-inf")}
-    return {
-        "mse": mse,
-        "relative": mse / power,
-        "sqnr_db": 10 * float(np.log10(power) - np.log10(mse)),
-    }
+    relative = relative_error(*(sums := _sums(exact, quantized)))
+    return {"mse": sums[0], "relative": relative, "sqnr_db": sqnr_db(relative)}
+
+
+def sqnr_db(relative: float) -> float:
+    """Signal to quantization noise of a relative error, dB."""
+    if relative == 0:
+        return float("inf")
+    return -10 * float(np.log10(relative))
 
 
 def layer_errors(weights: ArrayLike, quantized: QuantizedMatrix) -> dict[str, float]:
-    """``mse`` and ``relative`` of :func:`quantization_error`, and ``hardware_relative``.
+    """``mse``, ``mean_square`` (of the weights) and ``hardware_mse`` (with 8-bit scales).
 
-    The last is with the machine's 8-bit scales. Layers of zeros that are kept as zeros have no
-    relative error: 0. All values are finite for finite weights.
+    All are finite for weights that a format takes; :func:`relative_error` divides them.
     """
-    found = quantization_error(weights, quantized)
-    hardware = quantization_error(weights, quantized.with_uint8_scales())
-    return {
-        "mse": found["mse"],
-        "relative": found["relative"],
-        "hardware_relative": hardware["relative"],
-    }
+    array = np.asarray(weights)
+    mse, mean_square = _sums(array, quantized)
+    hardware_mse, _ = _sums(array, quantized.with_uint8_scales())
+    return {"mse": mse, "mean_square": mean_square, "hardware_mse": hardware_mse}

@@ -93,6 +93,7 @@ class QuantizedMatrix:
 
     def __post_init__(self) -> None:
         check_group_size(self.group_size)
+        check_group_size(self.group_rows, "group_rows")
         if self.family.bits > 8:
             raise InputError(
                 f"format '{self.family.name}' has {self.family.bits}-bit codes, "
@@ -331,7 +332,7 @@ def exact_scale_codes(
     return multiples.max(axis=1) <= SCALE_CODE_MAX, np.ldexp(1.0, place.astype(np.int32))
 
 
-def check_group_size(group_size: object) -> None:
+def check_group_size(group_size: object, name: str = "group_size") -> None:
     """Refuse anything but a positive int."""
     if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 1:
-        raise InputError(f"group_size must be a whole number of at least 1, not {group_size!r}")
+        raise InputError(f"{name} must be a whole number of at least 1, not {group_size!r}")

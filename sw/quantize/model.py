@@ -14,17 +14,10 @@ from safetensors.numpy import load as parse_tensors
 
 from configs.errors import InputError
 
+from .manifest import MANIFEST, read_manifest
 from .matrix import QuantizedMatrix
 from .quantizer import check_activation_bits
-from .storage import (
-    FLOAT_FILE,
-    MANIFEST,
-    ModelWriter,
-    StoredLayers,
-    checked_bytes,
-    describe,
-    read_manifest,
-)
+from .storage import FLOAT_FILE, ModelWriter, StoredLayers, checked_bytes, describe
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every unit of work."""
@@ -98,12 +91,10 @@ class QuantizedModel:
             written.
         """
         self.describe()
-        writer = ModelWriter(
-            Path(folder), model_header(self.name, self.activation_bits, self.recipe)
-        )
+        header = model_header(self.name, self.activation_bits, self.recipe)
+        writer = ModelWriter(Path(folder), header, resume=False)
         for layer, matrix in self.layers.items():
-            if layer not in writer.done:
-                writer.add(layer, matrix, self.errors.get(layer))
+            writer.add(layer, matrix, self.errors.get(layer))
         writer.finish(list(self.layers), self.float_tensors)
 
     @classmethod

@@ -109,7 +109,7 @@ def layer_plan(recipe: QuantizationConfig, layers: Iterable[str]) -> Plan:
     """
     names = list(layers)
     for pattern in recipe.overrides:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern.strip("*"), names, 1, 0.3)
             hint = f", the nearest layer is '{near[0]}'" if near else ""
             raise InputError(f"override '{pattern}' fits no layer{hint}")
@@ -119,14 +119,44 @@ def layer_plan(recipe: QuantizationConfig, layers: Iterable[str]) -> Plan:
     for used in (base, *settings.values()):
         if used is not None:
             check_format(used.format)
+    check_settings(base, set(fields))
+    for pattern, changed in settings.items():
+        given = recipe.overrides[pattern]
+        if changed is not None and isinstance(given, dict):
+            check_settings(changed, set(given))
 
     def chosen(name: str) -> LayerQuantization | None:
         for pattern, found in settings.items():
-            if fnmatchcase(name, pattern):
+            if name == pattern or fnmatchcase(name, pattern):
                 return found
         return base
 
     return {name: chosen(name) for name in names}
+
+
+def check_settings(settings: LayerQuantization, given: set[str]) -> None:
+    """Refuse settings in ``given`` that the format has no use for and that are not the default.
+
+    Raises
+    ------
+    InputError : the first of them.
+    """
+    name = settings.format
+    useful = {"format", "scale_format"}
+    if plane_format(name) is not None:
+        useful |= set() if RESIDUAL_NAME.fullmatch(name) else {"group_size"}
+    elif _block_format(name) is None:
+        useful |= {"group_size", "group_rows", "scale_rule", "percentile", "arithmetic", "method"}
+        pairs = name in families() and get_family(name).pairs
+        if pairs or settings.scale_rule in TERNARY_RULES:
+            useful -= {"percentile", "arithmetic", "method"}
+        if pairs and settings.scale_rule not in ("absmax", "output_mse"):
+            useful -= {"scale_rule"}
+    default = LayerQuantization(format=name)
+    for field in sorted(given - useful):
+        value = getattr(settings, field)
+        if value != getattr(default, field):
+            raise InputError(f"format '{name}' has no use for {field} ({value}): leave it out")
 
 
 def needs_inputs(plan: Plan) -> bool:
@@ -235,7 +265,7 @@ class ModelBuilder:
     order : the layers that will be added.
     folder : write each layer there when it is added, and take up what an interrupted run with the
         same recipe and ``source`` left; None keeps the layers in memory.
-    source : what identifies the weights, such as a hash of their files.
+    source : what the layers are made of: hashes of the weights' files, of texts, of the program.
     progress : called with (layers done, layers) after each layer.
 
     Attributes
@@ -255,12 +285,12 @@ class ModelBuilder:
         order: list[str],
         *,
         folder: Path | None = None,
-        source: str = "",
+        source: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> None:
         if not order:
             raise InputError(f"quantized model '{name}' has no layers")
-        described = {"settings": dataclasses.asdict(recipe), "source": source}
+        described = {"settings": dataclasses.asdict(recipe), "source": dict(source or {})}
         self._header = model_header(name, recipe.activation_bits, described)
         self.order, self._progress = order, progress
         self._writer = ModelWriter(folder, self._header) if folder is not None else None
@@ -302,7 +332,7 @@ def quantize_model(
     *,
     name: str = "model",
     folder: Path | None = None,
-    source: str = "",
+    source: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel:
     """Quantize every matrix of a model, rounding to nearest, a layer at a time.

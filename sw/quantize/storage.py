@@ -7,6 +7,7 @@ tensors of plane p > 0 are called ``p.codes`` and so on. Files are named after t
 the manifest is replaced last, in one step: whoever reads the folder sees the old model or the new.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -22,18 +23,19 @@ from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as pack_tensors
 
 from configs.errors import InputError
+from configs.files import replace_file
 from sw.formats import FormatFamily, get_family
 from sw.formats.packing import Packing, get_packing
 
+from .manifest import KIND, MANIFEST, VERSION, check_entry
 from .matrix import QuantizedMatrix, scale_values
 
-MANIFEST = "manifest.json"
 PROGRESS = "progress.jsonl"
-KIND = "bitsmith quantized model"
-VERSION = 2
 LAYER_FILE = re.compile(r"layer-\d{5}-[0-9a-f]{16}\.safetensors")
 #: float tensors that a transform changed, beside the quantized layers
 FLOAT_FILE = re.compile(r"float-[0-9a-f]{16}\.safetensors")
+#: folders that this process is writing, and their open locks
+_CLAIMED: dict[Path, int] = {}
 
 
 def levels_sha256(family: FormatFamily) -> str:
@@ -131,6 +133,8 @@ def read_layer(entry: Mapping[str, Any], data: bytes) -> QuantizedMatrix:
         raise InputError(f"layer '{layer}': {error}") from error
     except KeyError as error:
         raise InputError(f"layer '{layer}': its file or {MANIFEST} lacks {error}") from error
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"layer '{layer}': {MANIFEST} has an ill-typed field ({error})") from error
     if matrix is None:
         raise InputError(f"layer '{layer}' has no planes")
     return matrix
@@ -147,7 +151,9 @@ def _read_plane(
         raise InputError(
             f"the table of '{family.name}' has changed since the model was saved, quantize it again"
         )
-    rows, columns = shape
+    # the stored bytes bear the shape out before anything of that shape is made
+    codes = _packing(family.bits).unpack(tensors["codes"].tobytes(), shape)
+    rows, columns = codes.shape
     groups = -(-columns // plane["group_size"])
     ids = np.zeros((rows, groups), dtype=np.uint8)
     if family.id_bits:
@@ -156,14 +162,14 @@ def _read_plane(
     if plane["scale_format"] == "float16":
         parts["scales"] = tensors["scales"].astype(np.float32)
     else:
-        codes, factors = tensors["scale_codes"], tensors["channel_scales"]
-        parts["scales"] = scale_values(plane["scale_format"], codes) * factors[:, None]
-        parts |= {"scale_codes": codes, "channel_scales": factors}
+        stored, factors = tensors["scale_codes"], tensors["channel_scales"]
+        parts["scales"] = scale_values(plane["scale_format"], stored) * factors[:, None]
+        parts |= {"scale_codes": stored, "channel_scales": factors}
     return QuantizedMatrix(
         family=family,
         group_size=plane["group_size"],
         group_rows=plane["group_rows"],
-        codes=_packing(family.bits).unpack(tensors["codes"].tobytes(), (rows, columns)),
+        codes=codes,
         format_ids=ids,
         zero_points=tensors["zero_points"] if plane["zero_points"] else None,
         residual=residual,
@@ -213,52 +219,49 @@ def checked_bytes(folder: Path, entry: Mapping[str, Any], names: re.Pattern[str]
     return data
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a quantized model.
-
-    Raises
-    ------
-    InputError : not one, or of another version. OSError : not readable.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{MANIFEST} is damaged, not valid JSON ({error})") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise InputError(f"{MANIFEST} is not the manifest of a quantized model")
-    if manifest.get("version") != VERSION:
-        raise InputError(
-            f"{MANIFEST} has version {manifest.get('version')!r}, this reader knows {VERSION}: "
-            "quantize the model again"
-        )
-    return manifest
-
-
 class ModelWriter:
     """Writes a quantized model layer by layer; an interrupted writer's layers are found again.
 
     Parameters
     ----------
     folder : made if it is not there; a model in it stays whole until :meth:`finish`.
-    header : what the manifest says besides its layers. Layers that an earlier writer left behind
-        count only if it had the same header.
+    header : what the manifest says besides its layers.
+    resume : take up the layers that an earlier writer with the same header left behind.
 
     Raises
     ------
-    InputError : the folder cannot be written.
+    InputError : the folder cannot be written, or another process is writing it.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any], *, resume: bool = True) -> None:
         self.folder, self.header = folder, dict(header)
         self._progress = folder / PROGRESS
         self._entries: dict[str, dict[str, Any]] = {}
         with _reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            kept = self._earlier_layers()
+            self._claim()
+            for leftover in folder.glob(".layer-*"):
+                leftover.unlink()
+            kept = self._earlier_layers() if resume else {}
             lines = [self.header, *kept.values()]
             text = "".join(_line(line) for line in lines)
             replace_file(self._progress, text.encode())
         self._entries = kept
+
+    def _claim(self) -> None:
+        """Keep other processes out until the model is finished or this process ends."""
+        place = self.folder.resolve()
+        if place in _CLAIMED:
+            return
+        lock = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise InputError(
+                f"another process is writing the quantized model in {self.folder}"
+            ) from None
+        _CLAIMED[place] = lock
 
     def _earlier_layers(self) -> dict[str, dict[str, Any]]:
         """Layers of an interrupted writer with the same header whose files are undamaged."""
@@ -272,9 +275,10 @@ class ModelWriter:
         for line in lines[1:]:
             try:
                 entry = json.loads(line)
+                check_entry(entry)
                 read_layer(entry, checked_bytes(self.folder, entry, LAYER_FILE))
                 kept[entry["name"]] = entry
-            except (OSError, ValueError, KeyError, TypeError, InputError):
+            except (OSError, ValueError, RecursionError, InputError):
                 continue
         return kept
 
@@ -326,6 +330,9 @@ class ModelWriter:
             replace_file(self.folder / MANIFEST, text.encode())
             self._progress.unlink(missing_ok=True)
             self._drop_stale(manifest)
+        lock = _CLAIMED.pop(self.folder.resolve(), None)
+        if lock is not None:
+            os.close(lock)
         return manifest
 
     def _drop_stale(self, manifest: Mapping[str, Any]) -> None:
@@ -352,13 +359,3 @@ class _reported:
             raise InputError(
                 f"cannot save the quantized model in {self._folder}: {error}"
             ) from error
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path``, then rename, so that no half-written file is ever seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

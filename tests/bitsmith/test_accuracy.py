@@ -43,7 +43,7 @@ def test_rows_say_what_was_measured(table) -> None:
     assert rows["k2v2"]["kv_bits"] > 2
     assert rows["k2v2"]["bits_per_byte"] > rows["int8"]["bits_per_byte"]
     text = accuracy_text(found)
-    assert "int3" in text and "A8: INT8 activations per token" in text
+    assert "int3" in text and "integer activations: INT6 or INT8 per token" in text
 
 
 def test_figures_are_those_of_the_parts(table) -> None:

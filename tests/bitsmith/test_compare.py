@@ -32,11 +32,11 @@ def test_quantized_models(models, capsys) -> None:
     assert metrics["bits per weight"]["a"] == 8 and metrics["bits per weight"]["b"] == 5
     assert metrics["bits per weight"]["difference"] == -3
     assert metrics["bits per weight"]["ratio"] == 5 / 8
-    assert metrics["relative weight error"]["ratio"] > 1
+    assert metrics["mean squared weight error"]["ratio"] > 1
     assert {x["part"] for x in found["parts"]} == {"a", "b"}
     assert main(["compare", str(models / "fine"), str(models / "coarse")]) == 0
     text = capsys.readouterr().out
-    assert "group_size" in text and "relative weight error" in text
+    assert "group_size" in text and "mean squared weight error" in text
 
 
 def test_a_result_equals_itself(models) -> None:
@@ -63,10 +63,11 @@ def test_what_is_no_result_is_refused(models, tmp_path, capsys) -> None:
     manifest = models / "fine" / "manifest.json"
     described = json.loads(manifest.read_text())
     for text, message in (
-        ("{", "cannot read"),
-        ("[]", "expected an object"),
+        ("{", "not valid JSON"),
+        ("[]", "not the manifest"),
         (json.dumps({**described, "kind": "x"}), "not the manifest"),
-        (json.dumps({**described, "layers": [{}]}), "is damaged"),
+        (json.dumps({**described, "layers": [{}]}), "lacks 'name'"),
+        (json.dumps({**described, "layers": []}), "has no layers"),
     ):
         manifest.write_text(text)
         with pytest.raises(InputError, match=message):

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from bitsmith import InputError, flow, load_run
 from bitsmith.cli import main
+from bitsmith.job import Job
+from bitsmith.steps import evaluate_step
 from configs.schema import load_axis
+from sw.models.registry import model_path
 
 pytestmark = pytest.mark.rtl
 FILES = {
@@ -234,3 +237,55 @@ def test_another_model_and_array(capsys, tmp_path: Path) -> None:
     assert result == {"skipped": "the model does not predict text"}
     layers = json.loads((tmp_path / "run" / "simulate.json").read_text())["result"]["layers"]
     assert layers[-1]["name"] == "lm_head"
+
+
+@pytest.mark.parametrize("transform", ["hadamard", "smoothquant"])
+def test_transforms_leave_the_float_figure_alone(
+    config, finished, tmp_path: Path, transform
+) -> None:
+    recipe = dataclasses.replace(
+        config.quantization, transforms=(transform,), calibration_tokens=256
+    )
+    job = Job(config=dataclasses.replace(config, quantization=recipe))
+    variants = evaluate_step(job, tmp_path)["variants"]
+    first = finished[1].steps["evaluate"]["variants"]
+    assert variants[0]["bits_per_byte"] == pytest.approx(first[0]["bits_per_byte"], rel=1e-9)
+    assert abs(variants[1]["increase"]) < 0.1
+    inputs = job.layer_inputs(3)
+    assert {x.shape[0] for x in inputs.values()} == {3} and len(inputs) == 28
+
+
+def test_interrupted_quantization_does_not_go_on_with_other_weights(config, tmp_path: Path) -> None:
+    shutil.copytree(Path(str(model_path("scribe_1m"))), tmp_path / "model")
+    workload = dataclasses.replace(config.workload, model=str(tmp_path / "model"))
+    changed = dataclasses.replace(config, workload=workload)
+
+    def stop(items, label):
+        for number, item in enumerate(items):
+            if number == 5:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(config=changed, progress=stop).quantize_into(tmp_path / "q")
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    save_file({n: -t for n, t in tensors.items()}, tmp_path / "model" / "model.safetensors")
+    job = Job(config=changed)
+    job.quantize_into(tmp_path / "q")
+    errors = [entry["error"] for entry in job.quantized.describe()]
+    assert all(e["mse"] / e["mean_square"] < 0.02 for e in errors)
+    name = "layers.0.self_attn.q_proj"
+    ratio = job.quantized.layers[name].dequantize() / job.model.linear_weights()[name]
+    assert np.median(ratio) > 0
+
+
+def test_another_calibration_text_is_another_run(config, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("one text " * 100)
+    recipe = dataclasses.replace(
+        config.quantization, transforms=("awq",), calibration_text=str(text)
+    )
+    changed = dataclasses.replace(config, quantization=recipe)
+    before = flow.step_keys(changed)
+    text.write_text("another text " * 100)
+    assert flow.step_keys(changed)["quantize"] != before["quantize"]

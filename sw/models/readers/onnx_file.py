@@ -54,6 +54,12 @@ class OnnxFile(TensorSource):
             for name, operand in self._operands.items()
         }
 
+    @property
+    def files(self) -> set[Path]:
+        """The file itself and those with external data of its matrices."""
+        places = [operand.constant.place for operand in self._operands.values()]
+        return {self.path, *(path for path in places if path is not None)}
+
     def kernel_shape(self, name: str) -> tuple[int, ...]:
         """Shape of a Conv's kernel (N, inputs of a group, ...) before it became a matrix."""
         operand = self._operands[name]

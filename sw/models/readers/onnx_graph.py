@@ -113,6 +113,11 @@ class Constant:
                 f"shape {self.shape} of type {self.dtype} takes {wanted} {unit}, there are {found}"
             )
 
+    @property
+    def place(self) -> Path | None:
+        """File that holds the values, if they are not part of the graph."""
+        return self._place[0] if self._place else None
+
     def read(self) -> NDArray:
         """The values; bfloat16 is widened to float32.
 

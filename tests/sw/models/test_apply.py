@@ -129,7 +129,13 @@ def test_what_cannot_be_calibrated_is_refused(scribe, tmp_path):
         apply_recipe(
             scribe, QuantizationConfig(format="int4", method="gptq", calibration_tokens=1 << 20)
         )
-    with pytest.raises(InputError, match=r"layer 'layers\.0\.self_attn\.q_proj'"):
-        apply_recipe(scribe, QuantizationConfig(format="olive4", method="gptq"))
-    with pytest.raises(InputError, match="gptq rounds to a number format"):
-        apply_recipe(scribe, QuantizationConfig(format="mxfp4", method="gptq"))
+    for name in ("olive4", "mxfp4", "trit_planes"):
+        with pytest.raises(InputError, match=f"format '{name}' has no use for method"):
+            apply_recipe(scribe, QuantizationConfig(format=name, method="gptq"))
+    assert not (tmp_path / "q").exists()
+    with pytest.raises(InputError, match="cannot read"):
+        recipe = QuantizationConfig(
+            format="int4", method="gptq", calibration_text=str(tmp_path / "none.txt")
+        )
+        apply_recipe(scribe, recipe, folder=tmp_path / "q")
+    assert not (tmp_path / "q").exists()

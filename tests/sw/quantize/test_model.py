@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def weights():
     return {"b.proj": rng.standard_normal((4, 10)), "a.proj": rng.standard_normal((3, 7))}
 
 
-def make(weights, *, folder=None, progress=None, source="", **options):
+def make(weights, *, folder=None, progress=None, source=None, **options):
     settings = {"format": "bitmod_fp4", "group_size": 4, "activation_bits": 8, **options}
     recipe = QuantizationConfig(**settings)
     return quantize_model(
@@ -67,13 +69,13 @@ def test_quantize_model_keeps_order_and_reports_progress(weights):
         {"scale_format": "float16"},
         {"scale_format": "uint8"},
         {"format": "int5"},
-        {"format": "mxfp4"},
-        {"format": "nvfp4"},
-        {"format": "bfp3_b4"},
+        {"format": "mxfp4", "group_size": 128},
+        {"format": "nvfp4", "group_size": 128},
+        {"format": "bfp3_b4", "group_size": 128},
         {"format": "int4_asym"},
         {"format": "int4_asym", "scale_format": "uint8"},
         {"format": "trit_planes"},
-        {"format": "residual_int3x3", "group_size": "channel"},
+        {"format": "residual_int3x3", "group_size": 128},
         {"format": "olive4"},
         {"format": "int4", "group_size": "tensor"},
         {"format": "bitmod_fp3", "group_rows": 2},
@@ -145,7 +147,7 @@ def test_interrupted_quantization_is_taken_up(weights, tmp_path):
     }
 
 
-@pytest.mark.parametrize("change", [{"group_size": 5}, {"source": "other weights"}])
+@pytest.mark.parametrize("change", [{"group_size": 5}, {"source": {"files_sha256": "1"}}])
 def test_layers_of_another_recipe_or_source_are_not_taken_up(weights, tmp_path, change):
     with pytest.raises(KeyboardInterrupt):
         make(_Failing(weights), folder=tmp_path)
@@ -253,8 +255,8 @@ def plane(manifest):
         (lambda m: m.update(activation_bits="8"), "activation_bits"),
         (lambda m: m.update(layers=[]), "has no layers"),
         (lambda m: m.update(layers=3), "ill-typed"),
-        (lambda m: m.pop("name"), "lack 'name'"),
-        (lambda m: m["layers"][0].pop("shape"), "lack 'shape'"),
+        (lambda m: m.pop("name"), "lacks 'name'"),
+        (lambda m: m["layers"][0].pop("shape"), "lacks 'shape'"),
         (lambda m: plane(m).update(format="int5x"), "unknown number format"),
         (lambda m: plane(m).update(levels_sha256="0"), "table of 'bitmod_fp4' has changed"),
         (lambda m: plane(m).update(group_size=7), "layer 'b.proj': "),
@@ -322,3 +324,83 @@ def test_layers_are_read_from_one_folder_only(weights, tmp_path):
 def test_every_settings_field_counts(weights):
     one = quantize_layer(weights["b.proj"], QuantizationConfig(format="int4", group_size="channel"))
     assert one.groups == 1 and one.scale_format == "float16"
+
+
+def test_saving_never_takes_up_another_model(weights, tmp_path, monkeypatch):
+    one = make(weights)
+    other = make({name: -3 * array for name, array in weights.items()})
+    by_hand = [QuantizedModel(name="m", layers=model.layers) for model in (one, other)]
+    add, calls = ModelWriter.add, []
+
+    def stop(self, layer, *rest):
+        calls.append(layer)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        add(self, layer, *rest)
+
+    monkeypatch.setattr(ModelWriter, "add", stop)
+    with pytest.raises(KeyboardInterrupt):
+        by_hand[0].save(tmp_path)
+    monkeypatch.setattr(ModelWriter, "add", add)
+    by_hand[1].save(tmp_path)
+    check_equal(QuantizedModel.load(tmp_path).layers["b.proj"], other.layers["b.proj"])
+
+
+def test_a_second_process_is_kept_out(weights, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from configs.errors import InputError\n"
+        "from sw.quantize.storage import ModelWriter\n"
+        "try: ModelWriter(Path(sys.argv[1]), {})\n"
+        "except InputError as error: print(error)\n"
+    )
+
+    def other():
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with pytest.raises(KeyboardInterrupt):
+        make(_Failing(weights), folder=tmp_path)
+    assert "another process is writing" in other()
+    make(weights, folder=tmp_path)
+    assert other() == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: e["planes"][0].update(group_size=0),
+        lambda e: e["planes"][0].update(group_size="4"),
+        lambda e: e["planes"][0].update(group_rows=None),
+        lambda e: e["planes"][0].update(scale_format=7),
+        lambda e: e.update(shape=[10**10, 10**6]),
+        lambda e: e.update(shape=[4.0, 10]),
+        lambda e: e.update(shape="x"),
+        lambda e: e.update(name=3),
+        lambda e: e.update(planes=[3]),
+        lambda e: e.update(error={"mse": "boo"}),
+        lambda e: e.update(bits_per_weight=None),
+    ],
+)
+def test_hostile_entries_are_one_clear_error(weights, tmp_path, change):
+    """In the manifest refused, in the log of an interrupted run not taken up."""
+    make(weights).save(tmp_path / "a")
+    edit(tmp_path / "a", lambda m: change(m["layers"][0]))
+    with pytest.raises(InputError, match="quantized model in"):
+        QuantizedModel.load(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        make(_Failing(weights), folder=tmp_path / "b")
+    log = tmp_path / "b" / "progress.jsonl"
+    header, line = log.read_text().splitlines()
+    entry = json.loads(line)
+    change(entry)
+    log.write_text(f"{header}\n{json.dumps(entry)}\n")
+    made = make(weights, folder=tmp_path / "b")
+    check_equal(made.layers["b.proj"], make(weights).layers["b.proj"])
+
+
+@pytest.mark.parametrize("name", ["binary", "denseshift3", "iq4_nl"])
+def test_layers_of_zeros_in_formats_without_a_zero(name, tmp_path):
+    """Their error has no ratio to nothing, but is stored and read all the same."""
+    made = make({"x": np.zeros((2, 8))}, format=name, folder=tmp_path)
+    (entry,) = made.describe()
+    assert entry["error"]["mean_square"] == 0 and entry["error"]["mse"] > 0

@@ -1,0 +1,62 @@
+"""What results depend on, as hashes: the program, a model's files, a recipe's texts."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from configs.schema import QuantizationConfig
+from sw.models import load_model
+from sw.models.apply import calibration_source
+from sw.models.readers.onnx_file import OnnxFile
+from sw.models.registry import model_files, model_path
+from sw.quantize import layer_plan
+
+PROGRAM_SUFFIXES = (".py", ".cpp", ".txt")
+
+
+def _digest(paths: Iterable[tuple[str, Path]]) -> str:
+    digest = hashlib.sha256()
+    for name, path in paths:
+        digest.update(name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def code_hash() -> str:
+    """Hash of bitsmith's own source: a changed program does not reuse old results."""
+    root = Path(__file__).resolve().parent.parent
+    return _digest(
+        (str(path.relative_to(root)), path)
+        for package in ("configs", "sw", "hw", "sim", "costmodel", "bitsmith")
+        for path in sorted((root / package).rglob("*"))
+        if path.suffix in PROGRAM_SUFFIXES and path.is_file()
+    )
+
+
+def files_hash(path_or_name: str | Path) -> str:
+    """Hash of a model's files, the external data of an ONNX file included."""
+    files = set(model_files(path_or_name))
+    path = model_path(path_or_name)
+    if path.suffix == ".onnx":
+        files |= OnnxFile(path).files
+    return _digest((path.name, path) for path in sorted(files))
+
+
+def source_of(path_or_name: str | Path) -> dict[str, str]:
+    """Where a quantized model comes from, for its manifest."""
+    path = Path(path_or_name)
+    return {
+        "model": str(path.resolve()) if path.exists() else str(path_or_name),
+        "files_sha256": files_hash(path_or_name),
+        "code_sha256": code_hash(),
+    }
+
+
+def texts_hash(model: str | Path | None, recipe: QuantizationConfig) -> str:
+    """Hash of the text that a recipe calibrates on; empty if it reads none."""
+    if model is None:
+        return ""
+    plan = layer_plan(recipe, load_model(model).linear_shapes)
+    return calibration_source(recipe, plan).get("calibration_sha256", "")
