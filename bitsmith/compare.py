@@ -133,8 +133,9 @@ def _accuracy(folder: Path) -> Result:
 
 
 def _run(folder: Path) -> Result:
+    config, steps = load_results(folder)
     try:
-        return _run_result(*load_results(folder))
+        return _run_result(config, steps)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"run folder '{folder}' is damaged: {error!r}") from None
 
@@ -174,8 +175,9 @@ def compare(a: Result, b: Result) -> dict[str, Any]:
 
     Returns
     -------
-    kinds [a, b]; settings[]: name, a, b (those that differ; null where one lacks it); metrics[]:
-    name, a, b, difference, ratio (b over a; null for a = 0); parts[]: part, and the same a metric.
+    kinds [a, b]; settings[]: name, a, b (those that differ; null where one lacks it; for two kinds
+    only those that both have); metrics[]: name, a, b, difference, ratio (b over a; null for a = 0);
+    parts[]: part, and the same a metric.
 
     Raises
     ------
@@ -183,6 +185,8 @@ def compare(a: Result, b: Result) -> dict[str, Any]:
     """
     absent = object()
     names = [*a.settings, *(name for name in b.settings if name not in a.settings)]
+    if a.kind != b.kind:
+        names = [name for name in a.settings if name in b.settings]
     settings = [
         {"name": name, "a": a.settings.get(name), "b": b.settings.get(name)}
         for name in names

@@ -118,6 +118,7 @@ def export_file(
             save_file({name: _narrowed(name, m, dtype) for name, m in layers.items()}, temporary)
         else:
             raise InputError(f"--output: '{path}' ends neither in .safetensors nor in .onnx")
+        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"--output: cannot write '{path}': {error.strerror}") from None
@@ -213,7 +214,9 @@ def _write_shards(tensors: Iterator[tuple[str, NDArray]], folder: Path) -> list[
     held: dict[str, NDArray] = {}
 
     def write() -> None:
-        save_file(held, folder / f"{len(shards)}.part", metadata={"format": "pt"})
+        part = folder / f"{len(shards)}.part"
+        save_file(held, part, metadata={"format": "pt"})
+        part.chmod(0o644)
         shards.append({name: tensor.nbytes for name, tensor in held.items()})
         held.clear()
 
