@@ -12,12 +12,14 @@ from configs.errors import InputError
 from configs.schema import (
     AcceleratorConfig,
     AccumulatorConfig,
+    LayerQuantization,
     QuantizationConfig,
     RunConfig,
     TechnologyConfig,
     VerifyConfig,
     WorkloadConfig,
     load_axis,
+    load_comparison,
     load_run,
 )
 from costmodel import CostReport, cost
@@ -27,15 +29,17 @@ from sw.accumulators import layer_bounds, single_stage_bounds, witness
 from sw.compile import GemmProgram, GemmShape, Machine
 from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
 from sw.golden import golden_gemm, rescale
-from sw.models import load_model
+from sw.models import apply_recipe, load_model
 from sw.quantize import (
     QuantizedMatrix,
     QuantizedModel,
     quantize_activations,
+    quantize_layer,
     quantize_matrix,
     quantize_model,
 )
 
+from .accuracy import AccuracySettings, accuracy_table
 from .flow import RunResult, run
 from .job import Job
 from .verify import compile_layer, layer_cases, random_cases, verify
@@ -44,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AcceleratorConfig",
     "AccumulatorConfig",
+    "AccuracySettings",
     "CostReport",
     "CycleReport",
     "FormatFamily",
@@ -52,6 +57,7 @@ __all__ = [
     "GemmShape",
     "InputError",
     "Job",
+    "LayerQuantization",
     "Machine",
     "NumberFormat",
     "QuantizationConfig",
@@ -63,6 +69,8 @@ __all__ = [
     "VerifyConfig",
     "WorkloadConfig",
     "accelerator_verilog",
+    "accuracy_table",
+    "apply_recipe",
     "compile_layer",
     "cost",
     "families",
@@ -72,9 +80,11 @@ __all__ = [
     "layer_bounds",
     "layer_cases",
     "load_axis",
+    "load_comparison",
     "load_model",
     "load_run",
     "quantize_activations",
+    "quantize_layer",
     "quantize_matrix",
     "quantize_model",
     "random_cases",

@@ -110,6 +110,16 @@ def binary() -> NumberFormat:
     )
 
 
+def dual_binary(sign: int) -> NumberFormat:
+    """One plane of dual binarization: bits that count +1, or bits that count -1."""
+    return NumberFormat(
+        name=f"dual_binary_{'pos' if sign > 0 else 'neg'}",
+        bits=1,
+        levels=(0, sign),
+        source="DB-LLM, flexible dual binarization (arXiv:2402.11960)",
+    )
+
+
 FORMATS: dict[str, Callable[[], NumberFormat]] = {
     **{f"int{b}": partial(integer, b) for b in BITS},
     **{f"int{b}_full": partial(integer_full, b) for b in BITS},
@@ -119,4 +129,6 @@ FORMATS: dict[str, Callable[[], NumberFormat]] = {
     "abq_int2": abq_int2,
     "ternary": ternary,
     "binary": binary,
+    "dual_binary_pos": partial(dual_binary, 1),
+    "dual_binary_neg": partial(dual_binary, -1),
 }

@@ -15,16 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError
 
-from .format import FormatFamily, NumberFormat
+from .format import FormatFamily
 from .tables import get_family
 
-DB_LLM = "DB-LLM, flexible dual binarization (arXiv:2402.11960)"
 DUAL_BINARY = FormatFamily(
     name="dual_binary",
-    members=(
-        NumberFormat(name="dual_binary_pos", bits=1, levels=(0, 1), source=DB_LLM),
-        NumberFormat(name="dual_binary_neg", bits=1, levels=(0, -1), source=DB_LLM),
-    ),
+    members=tuple(get_family(f"dual_binary_{sign}").members[0] for sign in ("pos", "neg")),
 )
 """The two planes of DB-LLM: bits that count +1, and bits that count -1."""
 

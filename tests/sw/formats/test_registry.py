@@ -23,7 +23,7 @@ LISTED = {
     *(f"int{b}_full" for b in range(2, 9)),
     *(f"uint{b}" for b in range(2, 9)),
     *(f"int{b}_asym" for b in range(2, 9)),
-    *("int2_midrise", "abq_int2", "ternary", "binary"),
+    *("int2_midrise", "abq_int2", "ternary", "binary", "dual_binary_pos", "dual_binary_neg"),
     *("minifloat_e2m0", "minifloat_e1m2", "minifloat_e3m0", "minifloat_e2m2", "minifloat_e3m1"),
     *("float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4", "float8_e4m3"),
     *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2", "float8_e5m2fnuz"),

@@ -75,6 +75,7 @@ def test_quantize_model_keeps_order_and_reports_progress(weights):
         {"format": "int4_asym"},
         {"format": "int4_asym", "scale_format": "uint8"},
         {"format": "trit_planes"},
+        {"format": "dual_binary"},
         {"format": "residual_int3x3", "group_size": 128},
         {"format": "olive4"},
         {"format": "int4", "group_size": "tensor"},
