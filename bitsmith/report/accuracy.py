@@ -82,7 +82,7 @@ def _evaluation(run: Run) -> Markup:
         value = f"{variant['bits_per_byte']:.4f} \u00b1 {variant['standard_error']:.4f}"
         rows.append([variant["name"], value, change if index else "\u2013"])
     return join(
-        table(["model", "bits per byte", "increase over float16"], rows),
+        table(["model", "bits per byte", "increase over float"], rows),
         paragraph(
             f"{evaluated['bytes']:,} bytes in {evaluated['windows']} windows that the model was "
             "not trained on. \u00b1 is one standard error over windows; the increase is paired, "

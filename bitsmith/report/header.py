@@ -100,7 +100,7 @@ def _weight_tiles(run: Run) -> list[tuple[str, str]]:
     tiles = []
     if run.skipped("evaluate") is None:
         last = evaluated["variants"][-1]
-        note = f"more bits per held-out byte than float16, \u00b1 {last['increase_error']:.4f}"
+        note = f"more bits per held-out byte than in float, \u00b1 {last['increase_error']:.4f}"
         tiles.append((signed(last["increase"]), note))
     else:
         tiles.append(("\u2013", "accuracy not measured"))

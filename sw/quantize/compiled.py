@@ -259,6 +259,7 @@ def _set_steps(reference, first, count, largest, unit, share, half, steps, scale
 
 @_compiled
 def fit(groups, reference, leaves, grids, largest, unit, shares, importance, out):  # type: ignore[no-untyped-def]
+    """Best grid, share and codes of every group, see :func:`sw.quantize.kernels.fit`."""
     codes, ids, scales = out
     (half, published), _, _ = grids
     floats = np.empty((3, BATCH, LEAF), np.float32)

@@ -67,17 +67,10 @@ def quantize_matrix(
     array = as_weights(weights, limit, arithmetic)
     height, width, size = block_shape(array.shape, group_size, group_rows)
     pair = _pair_format(family, array.shape, (height, width), scale_rule)
-    fit: Fit
+    rules = {"rule": scale_rule, "percentile": percentile, "arithmetic": arithmetic}
+    fit: Fit = partial(fit_checked, family=family, **rules)  # type: ignore[arg-type]
     if pair is not None:
         fit = partial(fit_pairs, pair=pair)
-    else:
-        fit = partial(
-            fit_checked,
-            family=family,
-            rule=scale_rule,
-            percentile=percentile,
-            arithmetic=arithmetic,
-        )
     codes, ids, scales = fit_blocks(array, (height, width), fit, half=half, importance=importance)
     matrix = QuantizedMatrix(
         family=family,
