@@ -50,6 +50,10 @@ def test_figures_are_those_of_the_parts(table) -> None:
     """The same text through the byte-level path gives the same bits."""
     model = load_model("scribe_1m")
     quantized = quantize_model(model.linear_weights(), RECIPES["int3"])
+    layers = [(m.dequantize(), model.linear_weights()[n]) for n, m in quantized.layers.items()]
+    lost = sum(float(np.sum((values - w.astype(float)) ** 2)) for values, w in layers)
+    power = sum(float(np.sum(w.astype(float) ** 2)) for _, w in layers)
+    assert table[1]["rows"][2]["relative_error"] == pytest.approx(lost / power, rel=1e-6)
     llama = LlamaModel(model.architecture, model.tensors)
     assert model.heldout is not None
     starts = np.linspace(0, len(model.heldout) // 256 - 1, 2).astype(int) * 256

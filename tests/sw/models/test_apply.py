@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import InputError
 from configs.schema import QuantizationConfig
-from sw.models import LlamaModel, apply_recipe, bits_per_byte, load_model, prepared_model
+from sw.models import LlamaModel, apply, apply_recipe, bits_per_byte, load_model, prepared_model
 from sw.models.evaluate import quantized_linear
 from sw.quantize import QuantizedModel, quantize_layer, quantize_model
 
@@ -139,3 +139,24 @@ def test_what_cannot_be_calibrated_is_refused(scribe, tmp_path):
         )
         apply_recipe(scribe, recipe, folder=tmp_path / "q")
     assert not (tmp_path / "q").exists()
+
+
+def test_gptq_gets_what_was_measured(scribe, monkeypatch):
+    """Damping by the number of tokens, the scale rule as it is, zero points where asked for."""
+    seen = []
+    honest = apply.gptq
+
+    def watched(*arguments, **settings):
+        seen.append((arguments[2].name, settings))
+        return honest(*arguments, **settings)
+
+    monkeypatch.setattr(apply, "gptq", watched)
+    recipe = QuantizationConfig(
+        format="int4_asym", method="gptq", scale_rule="output_mse", calibration_tokens=512
+    )
+    _, quantized = apply_recipe(scribe, recipe)
+    assert len(seen) == 28 and {name for name, _ in seen} == {"int4_full"}
+    assert all(s["zero_points"] and s["scale_rule"] == "output_mse" for _, s in seen)
+    by_columns = {s["damping"] for _, s in seen}
+    assert by_columns == {0.3 * 160 / 512, 0.3 * 432 / 512}
+    assert all(matrix.zero_points is not None for matrix in quantized.layers.values())
