@@ -47,8 +47,11 @@ def components(built: Machine) -> Iterator[tuple[str, tuple[str, ...], wiring.Co
             terms=built.terms,
             lanes=array.lanes,
             activation_bits=array.activation_bits,
+            activation_signed=array.activation_signed,
             bits=built.inner_bits,
             mode=array.inner_accumulator.mode,
+            adders=array.adders,
+            pipeline=array.pipeline,
         ),
     )
     yield (
@@ -56,9 +59,14 @@ def components(built: Machine) -> Iterator[tuple[str, tuple[str, ...], wiring.Co
         ("dequantizer.",),
         SerialDequantizer(
             group_bits=built.inner_bits,
-            scale_bits=array.scale_bits,
+            corrected_bits=built.corrected_bits,
+            activation_sum_bits=built.activation_sum_bits,
+            zero_point_bits=array.zero_point_bits,
+            scale_bits=array.scale.serial_bits,
+            barrel_shift=array.scale.barrel_shift,
             bits=built.outer_bits,
             mode=array.outer_accumulator.mode,
+            rows=array.rows_per_dequantizer,
         ),
     )
     yield "TermDecoder", ("decoder",), TermDecoder(family=built.family, terms=built.terms)

@@ -104,6 +104,15 @@ def synthesize_cells(component: wiring.Component) -> int:
         return int(_cells(folder / "generic.json")["num_cells"])
 
 
+def library_script(liberty: Path) -> list[str]:
+    """Commands that map a synthesized design to the cells of a library."""
+    return [
+        f"dfflibmap -liberty {liberty}",
+        f"abc -liberty {liberty} -script {_ABC}",
+        "opt_clean -purge",
+    ]
+
+
 def _asic_script(folder: Path, liberty: Path | None) -> str:
     lines = [
         f"read_rtlil {folder}/design.il",
@@ -112,9 +121,7 @@ def _asic_script(folder: Path, liberty: Path | None) -> str:
     ]
     if liberty:
         lines += [
-            f"dfflibmap -liberty {liberty}",
-            f"abc -liberty {liberty} -script {_ABC}",
-            "opt_clean -purge",
+            *library_script(liberty),
             f"tee -q -o {folder}/liberty.json stat -json -liberty {liberty}",
         ]
     return "\n".join(lines)

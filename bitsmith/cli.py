@@ -68,7 +68,7 @@ def _parent_numbers() -> _Parser:
     numbers.add_argument(
         "--scale-format",
         metavar="NAME",
-        help="float16 (default) or uint8; the machine's scales are uint8 either way",
+        help="float16 (default) or uint8; a machine with 8-bit scales runs uint8 either way",
     )
     return parent
 

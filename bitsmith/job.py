@@ -14,8 +14,16 @@ from configs.schema import RunConfig
 from costmodel import read_figures
 from sim import ModelTiming, array_linears, simulate_model
 from sw.accumulators import BoundReport, layer_bounds
-from sw.compile import Machine, resolve_machine, worst_case_widths
-from sw.formats import FormatFamily, family_terms
+from sw.compile import (
+    Machine,
+    check_family,
+    check_recipe_formats,
+    machine_layer,
+    machine_terms,
+    resolve_machine,
+    worst_case_widths,
+)
+from sw.formats import FormatFamily
 from sw.models import (
     Architecture,
     LinearShape,
@@ -79,7 +87,7 @@ class Job:
 
     def check(self) -> None:
         """Find what is wrong with the configuration before any work is done."""
-        family_terms(self.family, lane_exponent_bits=self.config.accelerator.lane_exponent_bits)
+        _ = self.family
         read_figures(self.config.technology)
         if self.quantized_model is None:
             _ = self.architecture
@@ -120,12 +128,13 @@ class Job:
 
         Raises
         ------
-        InputError : layers of different families, or a format that the machine cannot run.
+        InputError : layers of different families, or a format that the accelerator cannot run.
         """
         if self.quantized_model is not None:
             found = {m.family.name: m.family for m in self.quantized_model.layers.values()}
         else:
             formats = {s.format for s in self.plan.values() if s is not None}
+            check_recipe_formats(self.config.accelerator, sorted(formats))
             families = [machine_family(name) for name in sorted(formats)]
             found = {family.name: family for family in families}
         if not found:
@@ -135,7 +144,9 @@ class Job:
                 f"the layers use {len(found)} format families ({', '.join(sorted(found))}): "
                 "a machine decodes one, quantize all layers to formats of one family"
             )
-        return next(iter(found.values()))
+        (family,) = found.values()
+        check_family(self.config.accelerator, family)
+        return family
 
     @cached_property
     def plan(self) -> Plan:
@@ -182,16 +193,18 @@ class Job:
     def bounds(self) -> BoundReport:
         """Exact accumulator bounds of every layer on this machine's schedule."""
         array = self.config.accelerator
-        terms = family_terms(self.family, lane_exponent_bits=array.lane_exponent_bits)
+        terms = machine_terms(array, self.family)
         layers = {}
         for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds"):
+            layer = machine_layer(matrix, array)
             layers[name] = layer_bounds(
-                matrix.levels,
+                layer.levels,
                 terms=terms,
-                group_size=matrix.group_size,
+                group_size=layer.group_size,
                 lanes=array.lanes,
                 input_range=array.activation_range,
-                scale_codes=matrix.for_machine().scale_codes,
+                scale_codes=layer.scales,
+                outer_levels=None if layer.zero_points is None else layer.corrected_levels,
             )
         return BoundReport(
             layers=layers,
@@ -214,14 +227,20 @@ class Job:
         else:
             longest = max(linear.in_features for linear in self.linears)
             return self.worst_case_machine(longest)
-        return resolve_machine(array, self.family, *widths)
+        return resolve_machine(array, self.family, *widths, group_inputs=self.group_inputs)
+
+    @property
+    def group_inputs(self) -> int:
+        """Inputs of the longest group of any layer."""
+        sizes = self.group_sizes
+        return max(min(sizes[x.name], x.in_features) for x in self.linears if x.name in sizes)
 
     def worst_case_machine(self, k: int) -> Machine:
         """The machine with ``auto`` widths that hold for any weights of K up to ``k``."""
         array = self.config.accelerator
         group_size = max(self.group_sizes.values())
         widths = worst_case_widths(array, self.family, group_size=group_size, k=k)
-        return resolve_machine(array, self.family, *widths)
+        return resolve_machine(array, self.family, *widths, group_inputs=group_size)
 
     @cached_property
     def linears(self) -> tuple[LinearShape, ...]:

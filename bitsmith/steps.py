@@ -15,7 +15,7 @@ from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
 from sw.accumulators import Stage, overflowing_channels, witness
-from sw.compile import Machine
+from sw.compile import Machine, machine_layer
 from sw.models import LanguageAccuracy, language_accuracy, quantized_linear
 from sw.models.evaluate import tokenized
 from sw.quantize import QuantizedModel
@@ -186,18 +186,19 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
 
 def _witness(job: Job, layer: str, stage: Stage, channel: int) -> dict[str, Any]:
     """Activations that need all bits of a channel's accumulator."""
-    matrix, array = job.quantized.layers[layer].for_machine(), job.config.accelerator
-    assert matrix.scale_codes is not None
+    array = job.config.accelerator
+    weights = machine_layer(job.quantized.layers[layer], array)
     mode = job.bounds.inner_mode if stage == "inner" else job.bounds.outer_mode
     found = witness(
-        matrix.levels[channel],
+        weights.levels[channel],
         terms=job.machine.terms,
-        group_size=matrix.group_size,
+        group_size=weights.group_size,
         lanes=array.lanes,
         input_range=array.activation_range,
-        scale_row=matrix.scale_codes[channel],
+        scale_row=weights.scales[channel],
         stage=stage,
         mode=mode,
+        outer_levels_row=weights.corrected_levels[channel],
     )
     place = {name: getattr(found, name) for name in ("bits", "value", "group", "chunk", "slot")}
     return {"stage": stage, "channel": channel, **place, "inputs": found.inputs.tolist()}
@@ -272,8 +273,8 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
 
     Keys
     ----
-    top, file, sha256, lines, inner_bits, outer_bits, inner_mode, outer_mode, weight_beat_bits,
-    activation_beat_bits, result_beat_bits.
+    top, file, sha256, lines, inner_bits, outer_bits, held_bits (the dequantizer's group sum),
+    inner_mode, outer_mode, weight_beat_bits, activation_beat_bits, result_beat_bits.
     """
     verilog = accelerator_verilog(job.machine)
     path = folder / "verilog" / f"{TOP}.v"
@@ -292,6 +293,7 @@ def machine_widths(machine: Machine) -> dict[str, Any]:
     return {
         "inner_bits": machine.inner_bits,
         "outer_bits": machine.outer_bits,
+        "held_bits": machine.held_bits,
         "inner_mode": machine.accelerator.inner_accumulator.mode,
         "outer_mode": machine.accelerator.outer_accumulator.mode,
         "weight_beat_bits": machine.weight_beat_bits,

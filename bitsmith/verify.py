@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from hw.benches.batch import BatchBench, RtlResult
 from hw.benches.waves import first_wrong_step
 from sim import CycleReport, Gaps, simulate_gemm
-from sw.compile import GemmProgram, Machine
+from sw.compile import GemmProgram, Machine, RequantizerParameters, dyadic, machine_layer
+from sw.compile.scales import largest_code
 from sw.formats.pairs import without_crowded_pairs
 from sw.golden import GoldenResult, golden_gemm
 from sw.quantize import QuantizedMatrix, quantize_activations
@@ -66,18 +67,19 @@ class CaseResult:
 def compile_layer(
     machine: Machine, name: str, weights: QuantizedMatrix, activations: NDArray[np.int64]
 ) -> GemmProgram:
-    """Program of one quantized layer; float16 scales are second-level quantized on the way."""
-    weights = weights.for_machine()
-    assert weights.scale_codes is not None
-    return GemmProgram(
-        machine=machine,
-        name=name,
-        group_size=weights.group_size,
-        codes=weights.codes,
-        format_ids=weights.format_ids,
-        scale_codes=weights.scale_codes,
-        activations=activations,
-    )
+    """Program of one quantized layer; float16 scales are second-level quantized on the way.
+
+    A requantizer gets, per channel, the ratio that maps the largest of these outputs to 127.
+    """
+    layer = machine_layer(weights, machine.accelerator)
+    config = machine.accelerator.requantizer
+    if config is None:
+        return layer.program(machine, name, activations)
+    raw = replace(machine, accelerator=replace(machine.accelerator, requantizer=None))
+    largest = np.abs(golden_gemm(layer.program(raw, name, activations)).outputs).max(axis=0)
+    most = (1 << config.multiplier_bits) - 1
+    parameters = dyadic(np.minimum(127 / np.maximum(largest, 1), most), config)
+    return layer.program(machine, name, activations, parameters)
 
 
 def layer_cases(
@@ -94,7 +96,11 @@ def layer_cases(
         if weights.shape in seen:
             continue
         seen.add(weights.shape)
-        codes, _ = quantize_activations(inputs[name], bits=machine.accelerator.activation_bits)
+        array = machine.accelerator
+        codes, _ = quantize_activations(inputs[name], bits=array.activation_bits)
+        if not array.activation_signed:
+            # no quantizer here gives unsigned codes: the same numbers around the middle instead
+            codes = codes + (1 << array.activation_bits - 1)
         program = compile_layer(machine, name, weights, codes)
         cases.append(Case(name=name, program=program))
         if random_gaps:
@@ -124,9 +130,34 @@ def random_program(
         group_size=group_size,
         codes=codes,
         format_ids=ids.astype(np.uint8),
-        scale_codes=rng.integers(0, 256, (n, groups)).astype(np.uint8),
         activations=rng.integers(low, high + 1, (m, k)),
+        **_random_stages(machine, n, groups, rng),
     )
+
+
+def _random_stages(
+    machine: Machine, n: int, groups: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Scales, and what the machine's optional stages need."""
+    array = machine.accelerator
+    codes = rng.integers(0, largest_code(array.scale) + 1, (n, groups)).astype(np.uint8)
+    fields: dict[str, Any] = {"scale_codes": codes}
+    if array.zero_point_bits:
+        half = 1 << array.zero_point_bits - 1
+        fields["zero_points"] = rng.integers(-half, half, (n, groups))
+    if array.programmable:
+        levels = sorted(machine.terms.terms)
+        drawn = rng.choice(levels, len(machine.family.members))
+        fields["specials"] = tuple(int(level) for level in drawn)
+    if array.requantizer is not None:
+        # shifts near the accumulator's width, so that many outputs neither vanish nor saturate
+        top = array.requantizer.multiplier_bits
+        shifts = rng.integers(0, machine.outer_bits + top, n)
+        fields["requantizer"] = RequantizerParameters(
+            multipliers=rng.integers(0, 1 << top, n),
+            shifts=shifts.clip(0, (1 << array.requantizer.shift_bits) - 1),
+        )
+    return fields
 
 
 def random_cases(machine: Machine, count: int, rng: np.random.Generator) -> list[Case]:
@@ -135,6 +166,7 @@ def random_cases(machine: Machine, count: int, rng: np.random.Generator) -> list
     for index in range(count):
         m, n, k, group_size = (int(rng.integers(1, high)) for high in (14, 18, 120, 50))
         group_size += machine.family.pairs * (group_size % 2)
+        group_size = min(group_size, machine.group_inputs or group_size)
         m, n = (1 if index == 0 else m), (1 if index == 1 else n)
         program = random_program(machine, m, n, k, group_size, rng)
         cases.append(Case(name=program.name, program=program, gaps=draw_gaps(program, rng)))
@@ -150,7 +182,7 @@ def draw_gaps(program: GemmProgram, rng: np.random.Generator) -> Gaps:
         return np.where(rng.random(beats) < GAP_PROBABILITY, idle, 0)
 
     return Gaps(
-        weights=draw(t.tiles * (t.groups + t.tile_chunks)),
+        weights=draw(t.tiles * program.weight_beats.shape[1]),
         activations=draw(t.tiles * t.tile_chunks),
         results=draw(t.tiles * t.rows),
     )
@@ -266,6 +298,8 @@ def _describe_mismatch(
         format_ids=program.format_ids[cols],
         scale_codes=program.scale_codes[cols],
         activations=program.activations[rows],
+        zero_points=None if program.zero_points is None else program.zero_points[cols],
+        requantizer=None if program.requantizer is None else program.requantizer.part(cols),
     )
     step = first_wrong_step(tile, row, col, verilog=verilog, folder=waves)
     return (

@@ -24,3 +24,9 @@ def unknown_name(kind: str, name: object, valid: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"valid are {', '.join(options)}"
     return InputError(f"unknown {kind} '{name}': {hint}")
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a ``value`` outside ``low..high``, both inclusive."""
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}, valid are {low}..{high}")

@@ -143,6 +143,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    records = [option for option in options if dataclasses.is_dataclass(option)]
+    if len(records) == 1 and isinstance(value, Mapping):
+        return _convert(records[0], value, where)  # its own errors say more
     for option in options:
         if option is type(None):
             if value is None:

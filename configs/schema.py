@@ -6,68 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import InputError
+from .accelerator import AcceleratorConfig
+from .accelerator import AccumulatorConfig as AccumulatorConfig
+from .errors import InputError, check_range
 from .load import build, preset_folder, preset_names, read_yaml, resolve
-
-AccumulatorMode = Literal["wrap", "saturate", "flag"]
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name} is {value}, valid are {low}..{high}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccumulatorConfig:
-    """One accumulator stage."""
-
-    #: width in bits, or ``auto`` for the smallest proved width
-    bits: int | Literal["auto"] = "auto"
-    #: what happens when a step's exact sum leaves the range
-    mode: AccumulatorMode = "wrap"
-
-    def __post_init__(self) -> None:
-        if self.bits != "auto":
-            _check_range("bits", self.bits, 2, 64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AcceleratorConfig:
-    """An output-stationary array of bit-serial PEs (DESIGN: the machine)."""
-
-    name: str
-    #: PE rows, one token each
-    rows: int
-    #: PE columns, one output channel each
-    cols: int
-    #: products per PE and cycle
-    lanes: int
-    #: two's complement activation width in bits
-    activation_bits: int = 8
-    #: bits of each lane's own exponent
-    lane_exponent_bits: int = 2
-    #: bits of the unsigned second-level group scale
-    scale_bits: Literal[8] = 8
-    inner_accumulator: AccumulatorConfig = AccumulatorConfig()
-    outer_accumulator: AccumulatorConfig = AccumulatorConfig()
-    #: beats that wait between each input stream and the array
-    queue_beats: int = 4
-    clock_mhz: float = 500.0
-
-    def __post_init__(self) -> None:
-        _check_range("rows", self.rows, 1, 256)
-        _check_range("cols", self.cols, 1, 256)
-        _check_range("lanes", self.lanes, 1, 64)
-        _check_range("activation_bits", self.activation_bits, 4, 8)
-        _check_range("lane_exponent_bits", self.lane_exponent_bits, 1, 6)
-        _check_range("queue_beats", self.queue_beats, 2, 1024)
-        _check_range("clock_mhz", self.clock_mhz, 1, 5000)
-
-    @property
-    def activation_range(self) -> tuple[int, int]:
-        """Smallest and largest activation that the input port can carry."""
-        half = 1 << (self.activation_bits - 1)
-        return -half, half - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +38,9 @@ class LayerQuantization:
 
     def __post_init__(self) -> None:
         if isinstance(self.group_size, int):
-            _check_range("group_size", self.group_size, 1, 1 << 20)
-        _check_range("group_rows", self.group_rows, 1, 1 << 20)
-        _check_range("percentile", self.percentile, 50, 100)
+            check_range("group_size", self.group_size, 1, 1 << 20)
+        check_range("group_rows", self.group_rows, 1, 1 << 20)
+        check_range("percentile", self.percentile, 50, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +58,10 @@ class KVCacheConfig:
 
     def __post_init__(self) -> None:
         for name in ("key_bits", "value_bits"):
-            _check_range(name, getattr(self, name), 2, 16)
+            check_range(name, getattr(self, name), 2, 16)
         for name in ("key_group", "value_group"):
-            _check_range(name, getattr(self, name), 1, 1 << 20)
-        _check_range("residual_tokens", self.residual_tokens, 0, 1 << 20)
+            check_range(name, getattr(self, name), 1, 1 << 20)
+        check_range("residual_tokens", self.residual_tokens, 0, 1 << 20)
 
 
 Transform = Literal["hadamard", "smoothquant", "os_plus", "awq"]
@@ -147,9 +89,9 @@ class QuantizationConfig(LayerQuantization):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_range("activation_bits", self.activation_bits, 4, 8)
-        _check_range("smooth_alpha", self.smooth_alpha, 0, 1)
-        _check_range("calibration_tokens", self.calibration_tokens, 1, 1 << 20)
+        check_range("activation_bits", self.activation_bits, 4, 8)
+        check_range("smooth_alpha", self.smooth_alpha, 0, 1)
+        check_range("calibration_tokens", self.calibration_tokens, 1, 1 << 20)
         for pattern in self.overrides:
             self.override(pattern)
 
@@ -181,9 +123,9 @@ class WorkloadConfig:
             raise InputError("give exactly one of 'model' and 'architecture'")
         if self.model is not None and not self.model.strip():
             raise InputError("model is empty: give a name or a folder")
-        _check_range("prefill_tokens", self.prefill_tokens, 0, 1 << 20)
-        _check_range("decode_tokens", self.decode_tokens, 0, 1 << 20)
-        _check_range("evaluation_bytes", self.evaluation_bytes, 0, 1 << 30)
+        check_range("prefill_tokens", self.prefill_tokens, 0, 1 << 20)
+        check_range("decode_tokens", self.decode_tokens, 0, 1 << 20)
+        check_range("evaluation_bytes", self.evaluation_bytes, 0, 1 << 30)
         if self.prefill_tokens + self.decode_tokens == 0:
             raise InputError("prefill_tokens and decode_tokens are both 0: nothing to run")
 
@@ -197,7 +139,7 @@ class Figure:
     source: str
 
     def __post_init__(self) -> None:
-        _check_range("value", self.value, 0, 1e12)
+        check_range("value", self.value, 0, 1e12)
         if not self.source.strip():
             raise InputError("source is empty: every figure says where it comes from")
 
@@ -223,8 +165,8 @@ class VerifyConfig:
     random_shapes: int = 4
 
     def __post_init__(self) -> None:
-        _check_range("tokens", self.tokens, 1, 4096)
-        _check_range("random_shapes", self.random_shapes, 0, 10000)
+        check_range("tokens", self.tokens, 1, 4096)
+        check_range("random_shapes", self.random_shapes, 0, 10000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +185,7 @@ class RunConfig:
     output: str = "runs"
 
     def __post_init__(self) -> None:
-        _check_range("seed", self.seed, 0, (1 << 63) - 1)
+        check_range("seed", self.seed, 0, (1 << 63) - 1)
         wanted, offered = self.quantization.activation_bits, self.accelerator.activation_bits
         if wanted != offered:
             raise InputError(

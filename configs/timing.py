@@ -4,14 +4,16 @@
 the simulator adds them up. Nothing here was fitted to RTL output.
 """
 
+from .accelerator import AcceleratorConfig
+
 #: slot issued -> terms and activations registered beside the PEs
 DECODE_CYCLES = 1
 #: lane products and adder tree, registered
 DOT_CYCLES = 1
 #: inner accumulation; at a group's end the sum is latched in the same cycle
 INNER_CYCLES = 1
-#: the outer accumulation after the last scale bit; at a tile's end the result is latched
-OUTER_CYCLES = 1
+#: product, then rounding and clipping of the optional requantizer
+REQUANTIZER_CYCLES = 2
 #: a beat accepted into an input queue can be used in the next cycle
 QUEUE_CYCLES = 1
 #: job accepted -> streams are read and slots may issue
@@ -19,6 +21,8 @@ START_CYCLES = 1
 
 #: groups whose header may wait between the weight stream and the array
 HEADER_QUEUE_GROUPS = 2
+#: tiles whose requantizer parameters may wait
+PARAMETER_QUEUE_TILES = 2
 #: what a busy cycle is spent on; a cycle that several things hold back counts for the first
 CAUSES = ("output", "dequantizer", "weights", "activations", "compute")
 #: widths of the job port's counters
@@ -26,11 +30,27 @@ TILE_COUNT_BITS = 24
 GROUP_COUNT_BITS = 16
 
 
-def dequantizer_cycles(scale_bits: int) -> int:
-    """Cycles for which a group sum occupies the dequantizer: one scale bit each."""
-    return scale_bits
+def decode_cycles(array: AcceleratorConfig) -> int:
+    """From a slot's issue to its terms and activations beside the PEs."""
+    return DECODE_CYCLES + ("operands" in array.pipeline)
 
 
-def result_cycles(scale_bits: int) -> int:
+def dot_cycles(array: AcceleratorConfig) -> int:
+    """From terms and activations to the lane sum."""
+    return DOT_CYCLES + ("products" in array.pipeline)
+
+
+def inner_cycles(array: AcceleratorConfig) -> int:
+    """From the lane sum to the inner accumulator, and at a group's end to the group sum."""
+    return INNER_CYCLES + ("shift" in array.pipeline)
+
+
+def dequantizer_cycles(array: AcceleratorConfig) -> int:
+    """Cycles for which the sums of a group occupy a dequantizer, all its rows together."""
+    return array.rows_per_dequantizer * array.scale_pass_cycles
+
+
+def result_cycles(array: AcceleratorConfig) -> int:
     """From the cycle that issues a tile's last slot to the first in which its result is offered."""
-    return DECODE_CYCLES + DOT_CYCLES + INNER_CYCLES + dequantizer_cycles(scale_bits) + OUTER_CYCLES
+    inner = decode_cycles(array) + dot_cycles(array) + inner_cycles(array)
+    return inner + dequantizer_cycles(array) + (REQUANTIZER_CYCLES if array.requantizer else 0)

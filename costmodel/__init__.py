@@ -1,10 +1,11 @@
 """Area and energy: structural counts and activity in, costs out, every figure with its source."""
 
 from .area import BlockArea, machine_area
+from .array import machine_blocks
 from .energy import ActionEnergy, job_energy
 from .figures import REQUIRED_FIGURES, Figures, read_figures
 from .report import CostReport, cost
-from .structure import Block, Structure, machine_blocks
+from .structure import Block, Structure
 
 __all__ = [
     "REQUIRED_FIGURES",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from configs.schema import TechnologyConfig
 from sw.compile import Machine
 
+from .array import machine_blocks
 from .figures import read_figures
-from .structure import Structure, machine_blocks
+from .structure import Structure
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,27 +1,32 @@
-"""Size of a term decoder, from its truth table."""
+"""Term decoders, as in ``hw/terms/``: their size from their truth tables."""
 
+from functools import lru_cache
+
+from hw.terms import packed_term
+from sw.compile import Machine
 from sw.formats import FormatFamily, TermTable
+
+from .structure import Structure, enabled_register
 
 
 def truth_table(family: FormatFamily, terms: TermTable) -> list[int]:
-    """Packed terms of ``hw.terms.TermDecoder`` by slot (high), format id and code (low).
+    """Packed terms of a family by slot (high), format id and code (low).
 
     Length is the product of the three ranges, each rounded up to a power of two.
     """
-    slots = 1 << (terms.slots - 1).bit_length()
     table = []
-    for slot in range(slots):
+    for slot in _padded_slots(terms):
         for format_id in range(1 << family.id_bits):
+            known = format_id < len(family.members)
             for code in range(1 << family.bits):
-                level = None
-                if format_id < len(family.members):
-                    level = family.members[format_id].levels[code]
-                if level is None:
-                    table.append(0)
-                    continue
-                term = terms.terms[level][min(slot, terms.slots - 1)]
-                table.append(term.present | term.negative << 1 | term.exponent << 2)
+                level = family.members[format_id].levels[code] if known else None
+                table.append(packed_term(terms, level, slot))
     return table
+
+
+def _padded_slots(terms: TermTable) -> list[int]:
+    """Slots up to a power of two; those beyond the last are as the last."""
+    return [min(slot, terms.slots - 1) for slot in range(1 << (terms.slots - 1).bit_length())]
 
 
 def decision_nodes(table: list[int], output_bits: int) -> tuple[int, int]:
@@ -50,3 +55,73 @@ def decision_nodes(table: list[int], output_bits: int) -> tuple[int, int]:
             multiplexers += constant == 0
             gates += constant == 1
     return multiplexers, gates
+
+
+def term_bits(terms: TermTable) -> int:
+    """Bits of a term: present, negative, exponent."""
+    return 2 + terms.exponent_bits
+
+
+def term_decoder(machine: Machine) -> Structure:
+    """``TermDecoder``, and half a ``PairDecoder`` for pairs."""
+    family, terms = machine.family, machine.terms
+    parts = Structure()
+    if family.special_code is None:
+        table = truth_table(family, terms)
+    else:
+        # the other codes mean the same in every format; the special term comes from outside
+        levels = list(family.members[0].levels)
+        levels[family.special_code] = None
+        table = [packed_term(terms, level, s) for s in _padded_slots(terms) for level in levels]
+        parts += Structure(gates=family.bits - 1, mux2_bits=term_bits(terms))
+    mux2, gates = decision_nodes(table, term_bits(terms))
+    # a pair decoder compares each stored code with the identifier, and clears it
+    pair_gates = 2 * family.stored_bits if family.pairs else 0
+    return parts + Structure(mux2_bits=mux2, gates=gates + pair_gates)
+
+
+def special_terms(machine: Machine) -> Structure:
+    """``SpecialTerms`` of one column: chosen by format id and slot."""
+    family, terms, code = machine.family, machine.terms, machine.family.special_code
+    assert code is not None
+    if machine.accelerator.programmable:
+        values = len(family.members) * terms.slots
+        return Structure(mux2_bits=(values - 1) * term_bits(terms))
+    levels = [member.levels[code] for member in family.members]
+    levels += [None] * ((1 << family.id_bits) - len(levels))
+    table = [packed_term(terms, level, s) for s in _padded_slots(terms) for level in levels]
+    mux2, gates = decision_nodes(table, term_bits(terms))
+    return Structure(mux2_bits=mux2, gates=gates)
+
+
+def special_values(machine: Machine) -> Structure:
+    """``SpecialValues``: one register per format and slot, which a reset fills."""
+    members = len(machine.family.members)
+    bits = members * machine.terms.slots * term_bits(machine.terms)
+    return enabled_register(bits) + Structure(gates=bits + members)
+
+
+@lru_cache(maxsize=64)
+def _columns(family: FormatFamily, terms: TermTable) -> list[tuple[int, ...]]:
+    """What each bit of a decoded term is for every input of the decoder."""
+    table = truth_table(family, terms)
+    return [tuple(row >> bit & 1 for row in table) for bit in range(term_bits(terms))]
+
+
+def term_register_bits(machine: Machine) -> int:
+    """Bits of a term that a register must hold: not constant ones, nor copies of others.
+
+    ``present`` falls while no slot is issued: it is no copy of another bit, and where it is always
+    set, one of the control pipeline.
+    """
+    if machine.accelerator.programmable:
+        return term_bits(machine.terms)
+    present, *others = _columns(machine.family, machine.terms)
+    return (set(present) != {1}) + len({column for column in others if len(set(column)) > 1})
+
+
+def constant_term_bits(machine: Machine) -> int:
+    """Registers that all lanes share: bits other than ``present`` that are always 1."""
+    if machine.accelerator.programmable:
+        return 0
+    return int(any(set(c) == {1} for c in _columns(machine.family, machine.terms)[1:]))

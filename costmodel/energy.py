@@ -11,8 +11,19 @@ from configs.schema import TechnologyConfig
 from sim.activity import Activity
 from sw.compile import Machine
 
+from .array import machine_blocks
+from .dequant import (
+    activation_multiples,
+    column_scale,
+    held_sum,
+    multiple_bits,
+    outer_accumulator,
+    rotating_scale_bits,
+    running_sum,
+    waiting_sums,
+)
 from .figures import Figures, read_figures
-from .structure import Structure, counter, enabled_register, machine_blocks, register
+from .structure import Structure, counter, enabled_register, register
 
 Place = Literal["on_chip", "dram"]
 
@@ -62,28 +73,38 @@ def job_energy(
             energy_pj=prices[action],
         )
         for action, count in counts.items()
+        if action in prices
     )
 
 
 def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
-    """How often each action took place."""
+    """How often each action took place; a group stands for one group of one PE."""
     array = machine.accelerator
-    scale_steps = activity.group_dequantizations * array.scale_bits
+    groups = activity.group_dequantizations
     queued_bits = activity.weight_bits + activity.activation_bits
     counts = {
         "pe.products": activity.pe_slots * array.lanes,
-        "pe.tree": activity.pe_slots,
+        "pe.lane_sum": activity.pe_slots,
         "pe.inner_accumulator": activity.pe_slots,
-        "pe.group_sum": activity.group_dequantizations,
-        "dequantizer.product": scale_steps,
-        "dequantizer.outer_accumulator": activity.group_dequantizations,
-        "registers.scales": scale_steps,
+        "pe.signs": activity.slots * array.cols,
+        "dequantizer.group_sums": groups,
+        "dequantizer.correction": groups * array.zero_point_bits,
+        "dequantizer.shifter": groups * array.scale.serial_bits,
+        # other bits of a scale are 0 and add nothing
+        "dequantizer.outer_accumulator": groups * array.scale.significand_bits,
+        "column_scale": groups,
+        "activation_sums.chunks": activity.slots // machine.terms.slots * array.rows,
+        "activation_sums.multiples": groups,
         "decoder": activity.decoded_terms,
+        "special_terms": activity.decoded_terms // array.lanes,
         "registers.terms": activity.decoded_terms,
+        "negatives": activity.slots * array.cols,
         "registers.activations": activity.activation_bits,
+        "registers.operands": queued_bits,
         "queue.write": queued_bits,
         "queue.read": queued_bits,
         "drain": activity.result_bits,
+        "requantizer": activity.result_bits // machine.result_bits,
         "control": activity.busy_cycles,
         "clock": activity.busy_cycles,
         "leakage": activity.busy_cycles,
@@ -95,16 +116,21 @@ def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
 
 
 def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
-    """Energy of one action each."""
+    """Energy of one action each, of those that the machine can do."""
     array, blocks = machine.accelerator, machine_blocks(machine)
 
     def switching(structure: Structure) -> float:
         return structure.switching_energy_pj(figures)
 
     prices = {block.block: switching(block.structure) for block in blocks}
-    # a scale bit shifts the register of a column, which serves all rows
-    prices["registers.scales"] = switching(enabled_register(array.scale_bits)) / array.rows
+    prices |= {name: switching(parts) for name, parts in _combined_parts(machine).items()}
+    # what serves several PEs is charged to each in equal parts
+    prices["column_scale"] /= array.rows
+    if array.zero_point_bits:
+        prices["activation_sums.multiples"] /= array.cols
     prices["registers.activations"] = switching(register(1))
+    if "registers.operands" in prices:
+        prices["registers.operands"] = switching(register(1))
     prices["queue.write"] = figures.memory_write_energy_pj_per_bit
     prices["queue.read"] = figures.memory_read_energy_pj_per_bit
     # every row sent shifts the whole tile, and a tile is loaded once
@@ -126,3 +152,24 @@ def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
     leakage_mw = figures.leakage_power_mw_per_mm2 * total.area_um2(figures) * 1e-6
     prices["leakage"] = leakage_mw / array.clock_mhz * 1e3
     return prices
+
+
+def _combined_parts(machine: Machine) -> dict[str, Structure]:
+    """What switches in actions that are not one pass through one block."""
+    array = machine.accelerator
+    # a group's header is taken once; its scale and zero point rotate once per bit, for every row
+    rotating = (rotating_scale_bits(machine), array.zero_point_bits)
+    rotated = [enabled_register(b).times(array.rows_per_dequantizer * b) for b in rotating]
+    parts = {
+        "column_scale": column_scale(machine) + rotated[0] + rotated[1],
+        # the sum in turn is new in every cycle of a pass, the others move once
+        "dequantizer.group_sums": (
+            held_sum(machine).times(array.scale_pass_cycles) + waiting_sums(machine)
+        ),
+        "dequantizer.outer_accumulator": outer_accumulator(machine, 1),
+    }
+    if array.zero_point_bits:
+        parts["activation_sums.chunks"] = running_sum(machine)
+        doublings = enabled_register(multiple_bits(machine)).times(array.zero_point_bits)
+        parts["activation_sums.multiples"] = activation_multiples(machine) + doublings
+    return parts

@@ -4,9 +4,10 @@ from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from configs.timing import CAUSES, GROUP_COUNT_BITS, TILE_COUNT_BITS
+from configs.timing import CAUSES, GROUP_COUNT_BITS, TILE_COUNT_BITS, dequantizer_cycles
 from hw.array import ActivationLoader, PEArray, ResultDrain, Sequencer, WeightLoader, job_layout
 from hw.array.sequencer import COUNTER_BITS
+from hw.terms import special_ports
 from sw.compile.machine import Machine
 
 JOB_WIDTHS = {
@@ -47,6 +48,9 @@ class Accelerator(wiring.Component):
         AXI4-Stream of activation beats, one packet per tile.
     m_axis_results_tdata, _tkeep, _tvalid, _tready, _tlast
         AXI4-Stream of result rows, one packet per job.
+    special_write, special_index, special_value
+        ``In``, as in :class:`hw.terms.SpecialValues`; only while no job is running; absent if the
+        machine is not programmable.
     busy : ``Out(1)``
         A job is running.
     count_output, count_dequantizer, count_weights, count_activations, count_compute : ``Out(40)``
@@ -84,6 +88,9 @@ class Accelerator(wiring.Component):
             "outer_overflow": Out(cols),
             "protocol_error": Out(1),
         }
+        if machine.accelerator.programmable:
+            ports = special_ports(machine.family, machine.terms)
+            members |= {f"special_{name}": member for name, member in ports.items()}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -91,28 +98,17 @@ class Accelerator(wiring.Component):
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         machine, array = self.machine, self.machine.accelerator
-        activation_bits = array.rows * array.lanes * array.activation_bits
-        m.submodules.weight_loader = weights = WeightLoader(
-            header_bits=machine.header_bits,
-            chunk_bits=machine.chunk_bits,
-            beat_bits=machine.weight_beat_bits,
-            depth=array.queue_beats,
-        )
+        m.submodules.weight_loader = weights = self._weight_loader()
         m.submodules.activation_loader = activations = ActivationLoader(
-            chunk_bits=activation_bits,
+            chunk_bits=machine.activation_chunk_bits,
             beat_bits=machine.activation_beat_bits,
             depth=array.queue_beats,
         )
         m.submodules.sequencer = sequencer = Sequencer(
-            slots=machine.terms.slots, scale_bits=array.scale_bits
+            slots=machine.terms.slots, dequantizer_cycles=dequantizer_cycles(array)
         )
         m.submodules.pe_array = pe_array = PEArray(machine=machine)
-        m.submodules.drain = drain = ResultDrain(
-            rows=array.rows,
-            cols=array.cols,
-            bits=machine.outer_bits,
-            result_bits=machine.result_bits,
-        )
+        m.submodules.drain = drain = self._drain()
         start = self._job_port(m, sequencer, weights, activations)
         self._connect_streams(m, weights, activations, drain)
         m.d.comb += [
@@ -134,7 +130,35 @@ class Accelerator(wiring.Component):
             self.inner_overflow.eq(pe_array.inner_overflow),
             self.outer_overflow.eq(pe_array.outer_overflow),
         ]
+        if array.requantizer is not None:
+            m.d.comb += [
+                drain.parameters.eq(weights.parameters.payload),
+                weights.parameters.ready.eq(drain.tile_done),
+            ]
+        if array.programmable:
+            for name in ("special_write", "special_index", "special_value"):
+                m.d.comb += getattr(pe_array, name).eq(getattr(self, name))
         return m
+
+    def _weight_loader(self) -> WeightLoader:
+        machine = self.machine
+        return WeightLoader(
+            header_bits=machine.header_bits,
+            chunk_bits=machine.chunk_bits,
+            parameter_bits=machine.parameter_bits,
+            beat_bits=machine.weight_beat_bits,
+            depth=machine.accelerator.queue_beats,
+        )
+
+    def _drain(self) -> ResultDrain:
+        machine, array = self.machine, self.machine.accelerator
+        return ResultDrain(
+            rows=array.rows,
+            cols=array.cols,
+            bits=machine.outer_bits,
+            result_bits=machine.result_bits,
+            requantizer=array.requantizer,
+        )
 
     def _job_port(self, m: Module, sequencer, weights, activations) -> Signal:
         """Take a job while idle; returns the start pulse."""

@@ -45,11 +45,12 @@ def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Ac
     """Action counts of one GEMM whose time is known."""
     array, t = machine.accelerator, tiling(machine, shape)
     slots = t.tiles * t.tile_chunks * machine.terms.slots
+    beats = t.tile_chunks + t.groups + (array.requantizer is not None)
     return Activity(
         busy_cycles=cycles.total_cycles,
         slots=slots,
         pe_slots=slots * array.rows * array.cols,
-        weight_bits=t.tiles * (t.tile_chunks + t.groups) * machine.weight_beat_bits,
+        weight_bits=t.tiles * beats * machine.weight_beat_bits,
         activation_bits=t.tiles * t.tile_chunks * machine.activation_beat_bits,
         result_bits=t.tiles * array.rows * machine.result_beat_bits,
         decoded_terms=slots * array.cols * array.lanes,

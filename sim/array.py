@@ -14,6 +14,7 @@ from configs.errors import InputError
 from configs.timing import (
     CAUSES,
     HEADER_QUEUE_GROUPS,
+    PARAMETER_QUEUE_TILES,
     QUEUE_CYCLES,
     START_CYCLES,
     dequantizer_cycles,
@@ -110,6 +111,7 @@ class ArraySimulator:
         self.weights = _Stream(gaps.weights)
         self.activations = _Stream(gaps.activations)
         self.results = _Stream(gaps.results)
+        self.parameters_queue = _Queue(PARAMETER_QUEUE_TILES)
         self.headers_queue = _Queue(HEADER_QUEUE_GROUPS)
         self.weights_queue = _Queue(array.queue_beats)
         self.activations_queue = _Queue(array.queue_beats)
@@ -134,7 +136,7 @@ class ArraySimulator:
         weights = self.weights.accept(self.weights_queue.room()) + QUEUE_CYCLES
         activations = self.activations.accept(self.activations_queue.room()) + QUEUE_CYCLES
         operands = (max(header, weights), activations)
-        free = self.group_ended + dequantizer_cycles(self.machine.accelerator.scale_bits)
+        free = self.group_ended + dequantizer_cycles(self.machine.accelerator)
         for slot in range(self.slots):
             last = slot == self.slots - 1
             drained = self.tile_done + 1 if last and ends_tile else _LONG_AGO
@@ -145,7 +147,9 @@ class ArraySimulator:
 
     def _tile(self) -> None:
         """One tile pass and its result beats."""
-        t = self.tiling
+        t, array = self.tiling, self.machine.accelerator
+        if array.requantizer is not None:
+            self.weights.accept(self.parameters_queue.room())
         for group in range(t.groups):
             ends_tile = group == t.groups - 1
             header = self.weights.accept(self.headers_queue.room()) + QUEUE_CYCLES
@@ -155,9 +159,18 @@ class ArraySimulator:
                 self._chunk(header, ends_group=last, ends_tile=last and ends_tile)
             self.headers_queue.pop(self.issued)
             self.group_ended = self.issued
-        offered = self.issued + result_cycles(self.machine.accelerator.scale_bits)
+        offered = self.issued + result_cycles(array)
         for _ in range(t.rows):
             self.tile_done = self.results.accept(offered)
+        if array.requantizer is not None:
+            self.parameters_queue.pop(self.tile_done)
+
+    @property
+    def _queues(self) -> tuple[_Queue, ...]:
+        """The queues in use; one that nothing ever leaves would keep states from repeating."""
+        used = (self.headers_queue, self.weights_queue, self.activations_queue)
+        requantizer = self.machine.accelerator.requantizer
+        return used if requantizer is None else (self.parameters_queue, *used)
 
     def _state(self) -> tuple[int, ...]:
         """Everything the next tile depends on, relative to the latest slot."""
@@ -166,9 +179,7 @@ class ArraySimulator:
             self.activations.accepted,
             self.group_ended,
             self.tile_done,
-            *self.headers_queue.left,
-            *self.weights_queue.left,
-            *self.activations_queue.left,
+            *(time for queue in self._queues for time in queue.left),
         ]
         return tuple(time - self.issued for time in absolute)
 
@@ -179,7 +190,7 @@ class ArraySimulator:
         self.tile_done += cycles
         for stream in (self.weights, self.activations, self.results):
             stream.accepted += cycles
-        for queue in (self.headers_queue, self.weights_queue, self.activations_queue):
+        for queue in self._queues:
             queue.left = deque([t + cycles for t in queue.left], maxlen=queue.left.maxlen)
 
     def run(self) -> CycleReport:

@@ -137,9 +137,10 @@ def _array(run: Run) -> Markup:
 def _pe(run: Run) -> Markup:
     """One PE, stage by stage, register widths to scale."""
     array, rtl = run.config["accelerator"], run["rtl"]
-    inner, outer, scale = rtl["inner_bits"], rtl["outer_bits"], array["scale_bits"]
+    inner, outer, held = rtl["inner_bits"], rtl["outer_bits"], rtl["held_bits"]
+    scale = array["scale"]["format"].upper().replace("UINT8", "8-bit")
     x, width = _PE_X + 14, _PE_WIDTH - 28
-    unit = (width - 20) / max(inner + scale, outer)
+    unit = (width - 20) / max(held, outer)
     largest = (1 << array["lane_exponent_bits"]) - 1
     parts = [
         rect(_PE_X, 8, _PE_WIDTH, _HEIGHT - 12, "block plain", rx=6),
@@ -155,7 +156,7 @@ def _pe(run: Run) -> Markup:
     ]
     registers = [
         (180.0, "inner accumulator", "P_I", inner, "s1 r1", rtl["inner_mode"] + ", one group"),
-        (266.0, f"serial dequantizer, \u00d7 {scale}-bit scale", "product", inner + scale, "s0 r0",
+        (266.0, f"serial dequantizer, \u00d7 {scale} scale", "group sum", held, "s0 r0",
          "one scale bit per cycle"),
         (352.0, "outer accumulator", "P_O", outer, "s1 r1", rtl["outer_mode"] + ", all groups"),
     ]  # fmt: skip

@@ -1,16 +1,20 @@
 """Second buffer of the outer results: drains one row per beat while the next tile computes."""
 
-from amaranth import Module, Signal, signed
+from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from configs.accelerator import RequantizerConfig
+from hw.dequant import Requantizer
+
 
 class ResultDrain(wiring.Component):
-    """Hold a tile of results and send it row by row.
+    """Hold a tile of results and send it row by row, requantized if wanted.
 
     Timing
     ------
-    ``load`` in one cycle, first row offered in the next. Must not be loaded while it holds rows.
+    ``load`` in one cycle, first row offered in the next, two cycles later with a requantizer. Must
+    not be loaded while it holds rows.
 
     Parameters
     ----------
@@ -20,6 +24,8 @@ class ResultDrain(wiring.Component):
         Width of a result, P_O.
     result_bits : int
         Width of a result in a beat; results are sign-extended.
+    requantizer : :class:`configs.accelerator.RequantizerConfig` or None
+        Requantize each row on its way out.
 
     Members
     -------
@@ -29,6 +35,9 @@ class ResultDrain(wiring.Component):
         Take the tile.
     job_end : ``In(1)``
         The tile is the job's last; taken with ``load``.
+    parameters : ``In(cols * (multiplier_bits + shift_bits))``
+        Multipliers, then shifts, of the tile; must hold until ``tile_done``; absent without a
+        requantizer.
     beats : ``Out(stream.Signature(cols * result_bits))``
         One row per beat, column 0 in the low bits.
     last : ``Out(1)``
@@ -37,38 +46,60 @@ class ResultDrain(wiring.Component):
         The tile's last beat is accepted.
     """
 
-    def __init__(self, *, rows: int, cols: int, bits: int, result_bits: int) -> None:
+    def __init__(
+        self,
+        *,
+        rows: int,
+        cols: int,
+        bits: int,
+        result_bits: int,
+        requantizer: RequantizerConfig | None,
+    ) -> None:
         self.rows = rows
         self.cols = cols
+        self.bits = bits
         self.result_bits = result_bits
-        super().__init__(
-            {
-                "results": In(data.ArrayLayout(signed(bits), rows * cols)),
-                "load": In(1),
-                "job_end": In(1),
-                "beats": Out(stream.Signature(cols * result_bits)),
-                "last": Out(1),
-                "tile_done": Out(1),
-            }
-        )
+        self.requantizer = requantizer
+        members = {
+            "results": In(data.ArrayLayout(signed(bits), rows * cols)),
+            "load": In(1),
+            "job_end": In(1),
+            "beats": Out(stream.Signature(cols * result_bits)),
+            "last": Out(1),
+            "tile_done": Out(1),
+        }
+        if requantizer is not None:
+            width = requantizer.multiplier_bits + requantizer.shift_bits
+            members["parameters"] = In(cols * width)
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = len(self.results[0])
         held = Signal(data.ArrayLayout(self.results.shape().elem_shape, len(self.results)))
         remaining = Signal(range(self.rows + 1))
         ends_job = Signal()
+        tile_end = Signal()
+        taken = Signal()
+        row = data.View(
+            data.ArrayLayout(signed(self.bits), self.cols),
+            held.as_value()[: self.cols * self.bits],
+        )
+        marks = Cat(remaining == 1, ends_job & (remaining == 1))
+        if self.requantizer is None:
+            offered, sent_marks = row, marks
+            m.d.comb += self.beats.valid.eq(remaining != 0)
+            m.d.comb += taken.eq(self.beats.valid & self.beats.ready)
+        else:
+            offered, sent_marks = self._requantized(m, row, remaining != 0, marks, taken)
         for col in range(self.cols):
-            wide = self.beats.payload.word_select(col, self.result_bits)
-            m.d.comb += wide.eq(held[col])
+            m.d.comb += self.beats.payload.word_select(col, self.result_bits).eq(offered[col])
         m.d.comb += [
-            self.beats.valid.eq(remaining != 0),
-            self.last.eq(ends_job & (remaining == 1)),
-            self.tile_done.eq(self.beats.valid & self.beats.ready & (remaining == 1)),
+            Cat(tile_end, self.last).eq(sent_marks),
+            self.tile_done.eq(self.beats.valid & self.beats.ready & tile_end),
         ]
-        with m.If(self.beats.valid & self.beats.ready):
+        with m.If(taken):
             m.d.sync += remaining.eq(remaining - 1)
-            m.d.sync += held.as_value().eq(held.as_value() >> (self.cols * bits))
+            m.d.sync += held.as_value().eq(held.as_value() >> (self.cols * self.bits))
         with m.If(self.load):
             m.d.sync += [
                 held.eq(self.results),
@@ -76,3 +107,24 @@ class ResultDrain(wiring.Component):
                 ends_job.eq(self.job_end),
             ]
         return m
+
+    def _requantized(self, m: Module, row, valid, marks, taken: Signal):
+        """Send ``row`` through the requantizer; its output payload and marks."""
+        config = self.requantizer
+        assert config is not None
+        m.submodules.requantizer = requantizer = Requantizer(
+            cols=self.cols,
+            bits=self.bits,
+            multiplier_bits=config.multiplier_bits,
+            shift_bits=config.shift_bits,
+        )
+        m.d.comb += [
+            Cat(requantizer.multipliers, requantizer.shifts).eq(self.parameters),
+            requantizer.values.payload.eq(row),
+            requantizer.values.valid.eq(valid),
+            requantizer.marks.eq(marks),
+            taken.eq(valid & requantizer.values.ready),
+            self.beats.valid.eq(requantizer.beats.valid),
+            requantizer.beats.ready.eq(self.beats.ready),
+        ]
+        return requantizer.beats.payload, requantizer.beats_marks

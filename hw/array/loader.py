@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from configs.timing import HEADER_QUEUE_GROUPS
+from configs.timing import HEADER_QUEUE_GROUPS, PARAMETER_QUEUE_TILES
 
 from .walker import Walker, job_layout
 
@@ -25,7 +25,8 @@ def _queue(m: Module, name: str, width: int, depth: int, out) -> SyncFIFO:
 class WeightLoader(wiring.Component):
     """Split the weight stream into group headers and chunks.
 
-    A tile is one packet: per group one header beat, then the group's chunk beats.
+    A tile is one packet: per group one header beat, then the group's chunk beats; in front of all,
+    for a requantizer, one parameter beat.
 
     Timing
     ------
@@ -35,10 +36,13 @@ class WeightLoader(wiring.Component):
     ----------
     header_bits, chunk_bits : int
         Used bits of the two kinds of beat.
+    parameter_bits : int
+        Used bits of a parameter beat; 0 without them.
     beat_bits : int
         Width of the stream.
     depth : int
-        Chunks that fit into the queue; headers have room for ``HEADER_QUEUE_GROUPS``.
+        Chunks that fit into the queue; headers have room for ``HEADER_QUEUE_GROUPS``, parameters
+        for ``PARAMETER_QUEUE_TILES``.
 
     Members
     -------
@@ -48,6 +52,8 @@ class WeightLoader(wiring.Component):
         The weight stream.
     last : ``In(1)``
         The offered beat ends a packet.
+    parameters : ``Out(stream.Signature(parameter_bits))``
+        Parameters of the oldest tile not yet finished; absent without them.
     header : ``Out(stream.Signature(header_bits))``
         Header of the oldest group not yet finished.
     chunk : ``Out(stream.Signature(chunk_bits))``
@@ -56,21 +62,31 @@ class WeightLoader(wiring.Component):
         An accepted beat's ``last`` did not match the job.
     """
 
-    def __init__(self, *, header_bits: int, chunk_bits: int, beat_bits: int, depth: int) -> None:
+    def __init__(
+        self,
+        *,
+        header_bits: int,
+        chunk_bits: int,
+        parameter_bits: int,
+        beat_bits: int,
+        depth: int,
+    ) -> None:
         self.header_bits = header_bits
         self.chunk_bits = chunk_bits
+        self.parameter_bits = parameter_bits
         self.depth = depth
-        super().__init__(
-            {
-                "job": In(job_layout()),
-                "start": In(1),
-                "beats": In(stream.Signature(beat_bits)),
-                "last": In(1),
-                "header": Out(stream.Signature(header_bits)),
-                "chunk": Out(stream.Signature(chunk_bits)),
-                "error": Out(1),
-            }
-        )
+        members = {
+            "job": In(job_layout()),
+            "start": In(1),
+            "beats": In(stream.Signature(beat_bits)),
+            "last": In(1),
+            "header": Out(stream.Signature(header_bits)),
+            "chunk": Out(stream.Signature(chunk_bits)),
+            "error": Out(1),
+        }
+        if parameter_bits:
+            members["parameters"] = Out(stream.Signature(parameter_bits))
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -78,24 +94,37 @@ class WeightLoader(wiring.Component):
         header = _queue(m, "headers", self.header_bits, HEADER_QUEUE_GROUPS, self.header)
         chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.chunk)
         header_next = Signal(init=1)
+        parameters_next = Signal(init=int(self.parameter_bits > 0))
         accepted = self.beats.valid & self.beats.ready
-        chunk_accepted = accepted & ~header_next
-        tile_end = ~header_next & walker.last_chunk & walker.last_group
+        chunk_next = ~header_next & ~parameters_next
+        chunk_accepted = accepted & chunk_next
+        tile_end = walker.last_chunk & walker.last_group
+        room = Signal()
         m.d.comb += [
             walker.job.eq(self.job),
             walker.start.eq(self.start),
             walker.advance.eq(chunk_accepted),
             header.w_data.eq(self.beats.payload),
-            header.w_en.eq(accepted & header_next),
+            header.w_en.eq(accepted & header_next & ~parameters_next),
             chunk.w_data.eq(self.beats.payload),
             chunk.w_en.eq(chunk_accepted),
-            self.beats.ready.eq(
-                walker.active & ((header_next & header.w_rdy) | (~header_next & chunk.w_rdy))
-            ),
-            self.error.eq(accepted & (self.last != tile_end)),
+            room.eq((header_next & header.w_rdy) | (~header_next & chunk.w_rdy)),
+            self.beats.ready.eq(walker.active & room),
+            self.error.eq(accepted & (self.last != (chunk_next & tile_end))),
         ]
-        with m.If(accepted):
+        with m.If(accepted & ~parameters_next):
             m.d.sync += header_next.eq(chunk_accepted & walker.last_chunk)
+        if self.parameter_bits:
+            depth = PARAMETER_QUEUE_TILES
+            parameters = _queue(m, "parameters", self.parameter_bits, depth, self.parameters)
+            m.d.comb += [
+                parameters.w_data.eq(self.beats.payload),
+                parameters.w_en.eq(accepted & parameters_next),
+            ]
+            with m.If(parameters_next):
+                m.d.comb += room.eq(parameters.w_rdy)
+            with m.If(accepted):
+                m.d.sync += parameters_next.eq(chunk_accepted & tile_end)
         return m
 
 

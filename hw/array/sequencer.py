@@ -4,7 +4,7 @@ from amaranth import Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from configs.timing import CAUSES, dequantizer_cycles
+from configs.timing import CAUSES
 
 from .walker import Walker, job_layout
 
@@ -17,9 +17,7 @@ def issue_layout(slots: int) -> data.StructLayout:
         {
             "valid": unsigned(1),
             "slot": unsigned(max(1, (slots - 1).bit_length())),
-            "group_start": unsigned(1),
             "group_end": unsigned(1),
-            "tile_start": unsigned(1),
             "tile_end": unsigned(1),
             "job_end": unsigned(1),
         }
@@ -47,8 +45,8 @@ class Sequencer(wiring.Component):
     ----------
     slots : int
         Cycles per chunk.
-    scale_bits : int
-        Sets how long a group occupies the dequantizer.
+    dequantizer_cycles : int
+        How long a group occupies the dequantizer.
 
     Members
     -------
@@ -68,9 +66,9 @@ class Sequencer(wiring.Component):
         Busy cycles by cause, cleared by ``start``.
     """
 
-    def __init__(self, *, slots: int, scale_bits: int) -> None:
+    def __init__(self, *, slots: int, dequantizer_cycles: int) -> None:
         self.slots = slots
-        self.scale_bits = scale_bits
+        self.dequantizer_cycles = dequantizer_cycles
         super().__init__(
             {
                 "job": In(job_layout()),
@@ -96,7 +94,7 @@ class Sequencer(wiring.Component):
         group_end = Signal()
         tile_end = Signal()
         tile_pending = Signal()
-        dequantizer_busy = Signal(range(dequantizer_cycles(self.scale_bits)))
+        dequantizer_busy = Signal(range(max(2, self.dequantizer_cycles)))
 
         m.d.comb += [
             walker.job.eq(self.job),
@@ -110,9 +108,7 @@ class Sequencer(wiring.Component):
 
         m.d.comb += [
             self.issue.slot.eq(slot),
-            self.issue.group_start.eq(walker.first_chunk & (slot == 0)),
             self.issue.group_end.eq(group_end),
-            self.issue.tile_start.eq(walker.first_group),
             self.issue.tile_end.eq(tile_end),
             self.issue.job_end.eq(tile_end & walker.last_tile),
             self.chunk_done.eq(self.issue.valid & chunk_end),
@@ -125,7 +121,7 @@ class Sequencer(wiring.Component):
 
         # the next group may end dequantizer_cycles after this one
         with m.If(self.group_done):
-            m.d.sync += dequantizer_busy.eq(dequantizer_cycles(self.scale_bits) - 1)
+            m.d.sync += dequantizer_busy.eq(self.dequantizer_cycles - 1)
         with m.Elif(dequantizer_busy.any()):
             m.d.sync += dequantizer_busy.eq(dequantizer_busy - 1)
 

@@ -41,12 +41,8 @@ class Walker(wiring.Component):
         Leave the current chunk.
     active : ``Out(1)``
         The position is valid.
-    first_chunk : ``Out(1)``
-        First chunk of its group.
     last_chunk : ``Out(1)``
         Last chunk of its group.
-    first_group : ``Out(1)``
-        First group of its tile.
     last_group : ``Out(1)``
         Last group of its tile.
     last_tile : ``Out(1)``
@@ -54,7 +50,7 @@ class Walker(wiring.Component):
     """
 
     def __init__(self) -> None:
-        flags = ("active", "first_chunk", "last_chunk", "first_group", "last_group", "last_tile")
+        flags = ("active", "last_chunk", "last_group", "last_tile")
         super().__init__(
             {
                 "job": In(job_layout()),
@@ -71,9 +67,7 @@ class Walker(wiring.Component):
         chunk = Signal(GROUP_COUNT_BITS)
         chunks = Mux(self.last_group, self.job.last_chunks, self.job.chunks)
         m.d.comb += [
-            self.first_chunk.eq(chunk == 0),
             self.last_chunk.eq(chunk + 1 == chunks),
-            self.first_group.eq(group == 0),
             self.last_group.eq(group + 1 == self.job.groups),
             self.last_tile.eq(tile + 1 == self.job.tiles),
         ]

@@ -40,6 +40,21 @@ struct Bench {
     }
 };
 
+// One special value, for designs that have the port; words hold one term per slot, slot 0 low.
+template <typename Top>
+auto write_special(Top& top, uint64_t index, const uint32_t* words, int)
+    -> decltype(top.special_write, bool()) {
+    top.special_write = 1;
+    top.special_index = index;
+    write_port(top.special_value, words);
+    return true;
+}
+template <typename Top> bool write_special(Top&, uint64_t, const uint32_t*, long) { return false; }
+template <typename Top> auto end_special(Top& top, int) -> decltype(top.special_write, void()) {
+    top.special_write = 0;
+}
+template <typename Top> void end_special(Top&, long) {}
+
 // Offers beat after beat, each after its own number of idle cycles.
 struct Source {
     const uint32_t* beats;   // image: packets x packet_beats x words
@@ -100,8 +115,18 @@ int bench_trace(void* handle, const char* path) {
 #endif
 }
 
+// Write a special value while no job is running; returns 0, or 1 if the design has no such port.
+int bench_special(void* handle, uint64_t index, const uint32_t* words) {
+    auto& bench = *static_cast<Bench*>(handle);
+    if (!write_special(bench.top, index, words, 0)) return 1;
+    bench.settle();
+    bench.edge();
+    end_special(bench.top, 0);
+    return 0;
+}
+
 // job: tiles, groups, chunks, last_chunks, col_tiles, row_tiles, rows, limit_cycles,
-//      weight_words, activation_words, result_words
+//      weight_words, activation_words, result_words, weight_beats (of a tile)
 // out: total_cycles, output, dequantizer, weights, activations, compute,
 //      inner_overflow, outer_overflow, protocol_error, results_accepted, last_seen, keep_ok
 // Returns 0, or 1 when limit_cycles passed before the last result.
@@ -114,8 +139,7 @@ int bench_run(void* handle, const uint64_t* job,
     const uint64_t tiles = job[0], groups = job[1], chunks = job[2], last_chunks = job[3];
     const uint64_t col_tiles = job[4], row_tiles = job[5], rows = job[6], limit = job[7];
     const uint64_t tile_chunks = (groups - 1) * chunks + last_chunks;
-    Source w{weights, weight_gaps, groups + tile_chunks, job[8],
-             tiles * (groups + tile_chunks), row_tiles, col_tiles};
+    Source w{weights, weight_gaps, job[11], job[8], tiles * job[11], row_tiles, col_tiles};
     Source a{activations, activation_gaps, tile_chunks, job[9],
              tiles * tile_chunks, 1, row_tiles};
     const uint64_t expected = tiles * rows, result_words = job[10];

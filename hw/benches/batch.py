@@ -1,25 +1,19 @@
 """Batch harness: a Verilated accelerator as a shared library, one whole job per call."""
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.cache import cache_folder
 from configs.errors import InputError
-from configs.timing import CAUSES
-from sw.compile import GemmProgram, Machine
+from configs.timing import CAUSES, dequantizer_cycles
+from sw.compile import GemmProgram, Machine, Tiling
 
 from ..emit import to_verilog
 from ..top import Accelerator
-from .toolchain import compiler, verilator_environment, verilator_root
+from .verilated import build_library
 
 TOP = "bitsmith_accelerator"
 _BENCH = Path(__file__).with_name("accelerator.cpp")
@@ -54,33 +48,6 @@ def accelerator_verilog(machine: Machine) -> str:
     return to_verilog(Accelerator(machine=machine), TOP)
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        log = (done.stdout + done.stderr)[-3000:]
-        raise RuntimeError(f"'{Path(command[0]).name}' failed:\n{log}")
-
-
-def _runtime_object(waves: bool) -> Path:
-    """Verilator's runtime library, compiled once per tool version and tracing mode."""
-    root, environment = verilator_root(), verilator_environment()
-    sources = ["verilated.cpp", "verilated_threads.cpp"] + ["verilated_vcd_c.cpp"] * waves
-    texts = [(root / "include" / source).read_bytes() for source in sources]
-    key = hashlib.sha256(b"".join([*texts, compiler().encode()])).hexdigest()[:16]
-    target = cache_folder() / f"runtime-{key}.o"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            folder = Path(scratch)
-            (folder / "all.cpp").write_text("".join(f'#include "{s}"\n' for s in sources))
-            flags = ["-O1", "-fPIC", "-std=c++17", f"-I{root}/include", f"-I{root}/include/vltstd"]
-            _run([compiler(), *flags, "-c", "all.cpp", "-o", "all.o"], folder, environment)
-            os.replace(folder / "all.o", target)
-    return target
-
-
 def build_model(verilog: str, *, waves: bool = False) -> Path:
     """Shared library of the bench around ``verilog``, cached by content.
 
@@ -89,30 +56,7 @@ def build_model(verilog: str, *, waves: bool = False) -> Path:
     verilog : text with top module ``bitsmith_accelerator``.
     waves : build with VCD tracing.
     """
-    content = verilog + _BENCH.read_text() + str(waves)
-    target = cache_folder() / f"model-{hashlib.sha256(content.encode()).hexdigest()[:24]}.so"
-    if target.exists():
-        return target
-    runtime, root, environment = _runtime_object(waves), verilator_root(), verilator_environment()
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        folder = Path(scratch)
-        (folder / "top.v").write_text(verilog)
-        verilate = [str(root / "bin" / "verilator_bin"), "--cc", "-O3", "--prefix", "Vtop"]
-        verilate += ["--top-module", TOP, "--x-assign", "fast", "--x-initial", "fast"]
-        verilate += ["--noassert", "-Wno-fatal", "--Mdir", "obj", "--output-split", "0", "top.v"]
-        _run(verilate + ["--trace-vcd"] * waves, folder, environment)
-        models = sorted((folder / "obj").glob("*.cpp"))
-        shutil.copy(_BENCH, folder / "obj" / "bench.cc")
-        includes = "".join(f'#include "{path.name}"\n' for path in models)
-        (folder / "obj" / "all.cc").write_text(includes + '#include "bench.cc"\n')
-        flags = ["-O1", "-fPIC", "-shared", "-std=c++17", "-I.", f"-I{root}/include"]
-        tracing = [f"-D{name}={int(waves)}" for name in ("VM_TRACE", "VM_TRACE_VCD")]
-        flags += [f"-I{root}/include/vltstd", *tracing]
-        libraries = ["-pthread", "-lpthread", "-latomic"]
-        command = [compiler(), *flags, "all.cc", str(runtime), "-o", "model.so", *libraries]
-        _run(command, folder / "obj", environment)
-        os.replace(folder / "obj" / "model.so", target)
-    return target
+    return build_library(verilog, top=TOP, bench=_BENCH.read_text(), waves=waves)
 
 
 def _port_bytes(bits: int) -> int:
@@ -219,14 +163,14 @@ class BatchBench:
         result_words = -(-self.machine.result_beat_bits // 32)
         results = np.zeros((t.tiles * t.rows, result_words), dtype=np.uint32)
         gaps = [
-            _full(weight_gaps, t.tiles * (t.groups + t.tile_chunks)),
+            _full(weight_gaps, t.tiles * weights.shape[1]),
             _full(activation_gaps, t.tiles * t.tile_chunks),
             _full(result_gaps, len(results)),
         ]
-        waits = sum(int(g.sum()) for g in gaps if g is not None)
-        limit = limit_cycles or 1000 + waits + t.tiles * (t.tile_chunks * 8 + 64 * t.groups + 600)
+        limit = limit_cycles or self._generous_limit(t, gaps)
         job = [t.tiles, t.groups, t.chunks, t.last_chunks, t.col_tiles, t.row_tiles, t.rows, limit]
-        job += [weights.shape[-1], activations.shape[-1], result_words]
+        job += [weights.shape[-1], activations.shape[-1], result_words, weights.shape[1]]
+        self._write_specials(program)
         job_words = np.array(job, dtype=np.uint64)
         out = np.zeros(_OUT_WORDS, dtype=np.uint64)
         arrays = (job_words, weights, gaps[0], activations, gaps[1], results, gaps[2], out)
@@ -250,6 +194,18 @@ class BatchBench:
             protocol_error=bool(out[14]),
             last_beat=int(out[16]),
         )
+
+    def _generous_limit(self, t: Tiling, gaps: list[NDArray[np.uint32] | None]) -> int:
+        """More cycles than any job of this shape takes."""
+        waits = sum(int(g.sum()) for g in gaps if g is not None)
+        group_cycles = 64 + dequantizer_cycles(self.machine.accelerator)
+        return 1000 + waits + t.tiles * (t.tile_chunks * 8 + group_cycles * (t.groups + 1) + 600)
+
+    def _write_specials(self, program: GemmProgram) -> None:
+        """Give a programmable design the program's special values."""
+        for index, value in enumerate(program.special_words):
+            words = np.array([value >> 32 * i & 0xFFFFFFFF for i in range(4)], dtype=np.uint32)
+            self._library.bench_special(self._handle, ctypes.c_uint64(index), _pointer(words))
 
 
 def _full(gaps: NDArray | None, count: int) -> NDArray[np.uint32] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sw.compile import GemmProgram
+from configs.timing import decode_cycles, dot_cycles, inner_cycles
+from sw.compile import GemmProgram, scale_integers
 from sw.golden.gemm import bounded, inner_steps
 
 from .batch import BatchBench
@@ -63,12 +64,22 @@ def expected_steps(
     for step in inner_steps(tile, array.inner_accumulator.mode):
         places.append((step.group, step.chunk, step.slot))
         inner.append(int(step.register[row, col]))
-    for group, scale in enumerate(tile.scale_codes[col].tolist()):
+    scales = scale_integers(array.scale, tile.scale_codes[col]).tolist()
+    for group, scale in enumerate(scales):
         last = max(index for index, place in enumerate(places) if place[0] == group)
-        exact = total + inner[last] * scale
+        corrected = inner[last] - zero_point_product(tile, row, col, group)
+        exact = total + corrected * scale
         total, _ = bounded(exact, machine.outer_bits, array.outer_accumulator.mode)
         outer.append(int(total))
     return places, inner, outer
+
+
+def zero_point_product(tile: GemmProgram, row: int, col: int, group: int) -> int:
+    """What a group's zero point takes from its sum."""
+    if tile.zero_points is None:
+        return 0
+    inputs = slice(group * tile.group_size, (group + 1) * tile.group_size)
+    return int(tile.zero_points[col, group] * tile.activations[row, inputs].sum())
 
 
 def first_wrong_step(
@@ -98,18 +109,23 @@ def first_wrong_step(
 def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
     """First difference between the waveform at ``path`` and the golden steps."""
     array = "top.bitsmith_accelerator.pe_array"
+    machine = tile.machine
+    shared = machine.accelerator.rows_per_dequantizer
+    config = machine.accelerator
+    inner_at = decode_cycles(config) + dot_cycles(config) + inner_cycles(config) - 1
     names = {
-        f"{stage}_{port}": f"{array}.{block}_{row}_{col}.accumulator.{port}"
-        for stage, block in (("inner", "pe"), ("outer", "dequantizer"))
-        for port in ("enable", "next")
+        # valid is the lowest bit of an issue
+        "inner_step": f"{array}.issue_{inner_at}",
+        "inner_sum": f"{array}.pe_{row}_{col}.accumulator.next",
+        "outer_step": f"{array}.control.last",
+        "outer_sum": f"{array}.dequantizer_{row // shared}_{col}.accumulator.next",
     }
     seen: dict[str, list[int]] = {"inner": [], "outer": []}
     for values in read_vcd(path, names, "top.aclk"):
         for stage, found in seen.items():
-            if values[f"{stage}_enable"]:
-                found.append(values[f"{stage}_next"])
+            if values[f"{stage}_step"] & 1:
+                found.append(values[f"{stage}_sum"])
     places, inner, outer = expected_steps(tile, row, col)
-    machine = tile.machine
     for (group, chunk, slot), want, got in zip(places, inner, seen["inner"], strict=False):
         if want % (1 << machine.inner_bits) != got:
             signed = got - ((got >> (machine.inner_bits - 1)) << machine.inner_bits)
@@ -118,7 +134,8 @@ def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
                 f"(inner accumulator {signed} instead of {want})"
             )
     last_slot = machine.terms.slots - 1
-    for group, (want, got) in enumerate(zip(outer, seen["outer"], strict=False)):
+    turns = seen["outer"][row % shared :: shared]
+    for group, (want, got) in enumerate(zip(outer, turns, strict=False)):
         if want % (1 << machine.outer_bits) != got:
             signed = got - ((got >> (machine.outer_bits - 1)) << machine.outer_bits)
             return (

@@ -1,5 +1,17 @@
 """From group sums to outputs."""
 
+from .activations import ActivationSums
+from .column import ColumnScale
+from .control import DequantizerControl
+from .requantizer import Requantizer
+from .scales import ScaleDecoder
 from .serial import SerialDequantizer
 
-__all__ = ["SerialDequantizer"]
+__all__ = [
+    "ActivationSums",
+    "ColumnScale",
+    "DequantizerControl",
+    "Requantizer",
+    "ScaleDecoder",
+    "SerialDequantizer",
+]

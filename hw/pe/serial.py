@@ -1,19 +1,29 @@
 """Bit-serial PE for integer activations."""
 
-from amaranth import Module, Mux, Signal, signed
+from collections.abc import Collection
+
+from amaranth import Cat, Const, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.terms import term_layout
 from sw.formats import TermTable
 
-from .accumulator import Accumulator
+from .accumulator import Accumulator, extended
+
+#: lanes whose values are added one after the other; the sums of such chains meet in a tree
+CHAIN_LANES = 4
 
 
-def dot_bits(*, terms: TermTable, lanes: int, activation_bits: int) -> int:
-    """Exact width of one slot's lane sum, base shift excluded."""
-    largest = max(term.exponent for row in terms.terms.values() for term in row)
-    return (lanes << (activation_bits - 1 + largest)).bit_length() + 1
+def activation_shape(bits: int, *, is_signed: bool):
+    """Shape of one activation."""
+    return signed(bits) if is_signed else unsigned(bits)
+
+
+def dot_bits(*, terms: TermTable, lanes: int, activation_bits: int, activation_signed: bool) -> int:
+    """Exact width of the sum of some lanes in one slot, base shift excluded."""
+    magnitude = 1 << (activation_bits - 1) if activation_signed else (1 << activation_bits) - 1
+    return (lanes * magnitude << terms.largest_exponent).bit_length() + 1
 
 
 def shift_select_bits(terms: TermTable) -> int:
@@ -22,110 +32,192 @@ def shift_select_bits(terms: TermTable) -> int:
 
 
 class SerialPE(wiring.Component):
-    """Lane products, adder tree and inner accumulator of one output.
+    """Lane products, their sum and the inner accumulator of one output.
 
-    In every slot each lane adds ``(-1)**negative * activation << exponent`` (or nothing), the tree
-    adds the lanes exactly, and the accumulator takes ``sum << base shift`` as one step.
+    In every cycle each lane adds ``(-1)**negative * activation << exponent`` (or nothing), the
+    lanes are summed exactly, and the accumulator takes ``sum << base shift`` as one step. A cycle
+    without a slot has absent terms in all lanes.
+
+    With ``adders="chain"`` the sum is a chain of subtractions, and negated: technology mapping then
+    finds a lane's gate, shift and inversion in front of one operand only, and puts them into the
+    look-up tables of the subtractor itself. With ``adders="compressor"`` it is one expression of
+    many operands, of which synthesis makes a carry-save tree; the negative lanes' ones are counted
+    outside, once per column.
 
     Timing
     ------
-    Terms and activations in cycle 0; ``accumulate``, ``clear``, ``shift_select`` and ``latch``
-    of the same slot in cycle 1; ``group_sum`` holds from cycle 2 until the next latch.
+    Terms and activations in cycle 0; ``last`` and ``shift_select`` of the same slot in cycle 1,
+    where ``group_sum`` and ``overflow`` are combinational. Stage ``products`` puts them off by one
+    cycle, stage ``shift`` by another, ``shift_select`` not included.
 
     Parameters
     ----------
     terms : :class:`sw.formats.TermTable`
-        Gives lane exponent width and base shifts.
+        Gives exponent width and base shifts.
     lanes : int
         Products per slot.
     activation_bits : int
-        Two's complement activation width.
+        Activation width.
+    activation_signed : bool
+        Two's complement activations, or unsigned ones.
     bits : int
         Inner accumulator width, P_I.
     mode : str
         Inner accumulator mode, see :class:`hw.pe.Accumulator`.
+    adders : str
+        ``"chain"`` or ``"compressor"``.
+    pipeline : collection of str
+        Additional registers: ``"products"`` behind the lanes, ``"shift"`` behind the base shift;
+        other names are ignored.
 
     Members
     -------
     terms_in : ``In(ArrayLayout(term_layout(...), lanes))``
-        One term per lane.
-    activations : ``In(ArrayLayout(signed(activation_bits), lanes))``
+        One term per lane; fields of an absent term are ignored.
+    activations : ``In(ArrayLayout(..., lanes))``
         One activation per lane.
-    accumulate : ``In(1)``
-        The slot is valid.
-    clear : ``In(1)``
-        First slot of a group.
-    latch : ``In(1)``
-        Last slot of a group; high only with ``accumulate``.
+    negatives : ``In(bits of lanes)``
+        Number of terms whose ``negative`` is set, absent terms included; absent with a chain.
+    last : ``In(1)``
+        Last slot of a group: the accumulator starts anew from 0.
     shift_select : ``In(bits)``
         Index of the slot's base shift among the distinct ones, rising; absent if only one.
     group_sum : ``Out(signed(bits))``
-        Inner accumulator at the end of the last group.
+        Inner accumulator after this step: the group's sum in its last slot.
     overflow : ``Out(1)``
         This step's exact sum left the range.
     """
 
     def __init__(
-        self, *, terms: TermTable, lanes: int, activation_bits: int, bits: int, mode: str
+        self,
+        *,
+        terms: TermTable,
+        lanes: int,
+        activation_bits: int,
+        activation_signed: bool = True,
+        bits: int,
+        mode: str,
+        adders: str = "chain",
+        pipeline: Collection[str] = (),
     ) -> None:
         self.terms = terms
         self.lanes = lanes
-        self.dot_bits = dot_bits(terms=terms, lanes=lanes, activation_bits=activation_bits)
+        self.activation_bits = activation_bits
+        self.activation_signed = activation_signed
+        self.adders = adders
+        self.pipeline = frozenset(pipeline)
         self.accumulator = Accumulator(
-            bits=bits, addend_bits=self.dot_bits + max(terms.base_shifts), mode=mode
+            bits=bits,
+            addend_bits=self._sum_bits(lanes) + max(terms.base_shifts),
+            mode=mode,
+            subtract=adders == "chain",
         )
+        activation = activation_shape(activation_bits, is_signed=activation_signed)
         members = {
-            "terms_in": In(data.ArrayLayout(term_layout(terms.lane_exponent_bits), lanes)),
-            "activations": In(data.ArrayLayout(signed(activation_bits), lanes)),
-            "accumulate": In(1),
-            "clear": In(1),
-            "latch": In(1),
+            "terms_in": In(data.ArrayLayout(term_layout(terms.exponent_bits), lanes)),
+            "activations": In(data.ArrayLayout(activation, lanes)),
+            "last": In(1),
             "group_sum": Out(signed(bits)),
             "overflow": Out(1),
         }
+        if adders == "compressor":
+            members["negatives"] = In(lanes.bit_length())
         if shift_select_bits(terms):
             members["shift_select"] = In(shift_select_bits(terms))
         super().__init__(members)
+
+    def _sum_bits(self, lanes: int) -> int:
+        """Exact width of the sum of ``lanes`` lanes."""
+        return dot_bits(
+            terms=self.terms,
+            lanes=lanes,
+            activation_bits=self.activation_bits,
+            activation_signed=self.activation_signed,
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.accumulator = accumulator = self.accumulator
 
-        # cycle 0: lane products and their exact sum
-        dot = Signal(signed(self.dot_bits), reset_less=True)
-        m.d.sync += dot.eq(_tree([self._product(m, lane) for lane in range(self.lanes)]))
+        # cycle 0: lanes ("products": registered) and their exact sum, in a chain negated
+        lanes = [self._lane(m, lane) for lane in range(self.lanes)]
+        total = Signal(signed(self._sum_bits(self.lanes)), reset_less=True)
+        if self.adders == "chain":
+            starts = range(0, self.lanes, CHAIN_LANES)
+            chains = [self._chain(m, start, lanes[start : start + CHAIN_LANES]) for start in starts]
+            m.d.sync += total.eq(_tree(chains))
+        else:
+            negatives = self._behind_products(m, self.negatives, "negatives_register")
+            m.d.sync += total.eq(sum((value for value, _ in lanes), start=negatives))
 
-        # cycle 1: base shift, inner accumulation, latch at the end of a group
+        # cycle 1: base shift ("shift": registered), inner accumulation
+        shifted = self._shifted(m, total)
+        if "shift" in self.pipeline:
+            shifted = _registered(m, shifted, "shifted_register")
         m.d.comb += [
-            accumulator.addend.eq(self._shifted(m, dot)),
-            accumulator.enable.eq(self.accumulate),
-            accumulator.clear.eq(self.clear),
+            accumulator.addend.eq(shifted),
+            accumulator.clear.eq(self.last),
+            self.group_sum.eq(accumulator.next),
             self.overflow.eq(accumulator.overflow),
         ]
-        with m.If(self.latch):
-            m.d.sync += self.group_sum.eq(accumulator.next)
         return m
 
-    def _product(self, m: Module, lane: int):
-        """One lane's term times its activation, exact."""
-        term, activation = self.terms_in[lane], self.activations[lane]
-        signed_activation = Signal(signed(len(activation) + 1), name=f"signed_{lane}")
-        gated = Mux(term.present, activation, 0)
-        m.d.comb += signed_activation.eq(Mux(term.negative, -gated, gated))
-        return signed_activation << term.exponent
+    def _lane(self, m: Module, lane: int) -> tuple[Value, Value]:
+        """One lane's activation, gated, shifted and inverted if negative; and that flag.
 
-    def _shifted(self, m: Module, dot: Signal) -> Signal:
-        """``dot`` moved by the slot's base shift."""
+        Its value is the first less the second.
+        """
+        term, activation = self.terms_in[lane], self.activations[lane]
+        width = self._sum_bits(1) - 1 + (not self.activation_signed)
+        value = Signal(signed(width), name=f"lane_{lane}")
+        shifted = activation << term.exponent if self.terms.largest_exponent else activation
+        gated = extended(shifted, width) & term.present.replicate(width)
+        m.d.comb += value.eq(gated ^ term.negative.replicate(width))
+        negative = self._behind_products(m, term.negative, f"negative_{lane}")
+        return self._behind_products(m, value, f"product_{lane}"), negative
+
+    def _behind_products(self, m: Module, value, name: str):
+        """``value`` as the adders see it: registered if that stage is asked for."""
+        return _registered(m, value, name) if "products" in self.pipeline else value
+
+    def _chain(self, m: Module, first: int, lanes: list[tuple[Value, Value]]) -> Signal:
+        """Negated sum of some lanes.
+
+        A negative lane's -1 is the borrow that comes out of a place below the lowest::
+
+            sum    . . . s 0
+            lane - . . . l n        the lowest place is dropped again
+        """
+        total: Value = Const(0, 1)
+        for number, (value, negative) in enumerate(lanes, start=1):
+            width = self._sum_bits(number)
+            following = Signal(signed(width), name=f"chain_{first}_{number}")
+            difference = Cat(Const(0, 1), extended(total, width)) - Cat(
+                negative, extended(value, width)
+            )
+            m.d.comb += following.eq(difference[1 : width + 1])
+            total = following
+        return total
+
+    def _shifted(self, m: Module, total: Signal) -> Signal:
+        """``total`` moved by the slot's base shift."""
         shifts = sorted(set(self.terms.base_shifts))
-        shifted = Signal(signed(self.dot_bits + max(shifts)))
+        shifted = Signal(signed(len(total) + max(shifts)))
         if len(shifts) == 1:
-            m.d.comb += shifted.eq(dot << shifts[0])
+            m.d.comb += shifted.eq(total << shifts[0])
             return shifted
         with m.Switch(self.shift_select):
             for index, shift in enumerate(shifts):
                 with m.Default() if index == len(shifts) - 1 else m.Case(index):
-                    m.d.comb += shifted.eq(dot << shift)
+                    m.d.comb += shifted.eq(total << shift)
         return shifted
+
+
+def _registered(m: Module, value, name: str) -> Signal:
+    """``value`` one cycle later."""
+    register = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
 
 
 def _tree(values: list):

@@ -14,7 +14,7 @@ built with an overshoot (7 = 8 - 1 passes through 8).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,6 +145,7 @@ def layer_bounds(
     lanes: int,
     input_range: tuple[int, int],
     scale_codes: ArrayLike | None,
+    outer_levels: ArrayLike | None = None,
 ) -> LayerBounds:
     """Exact accumulator ranges of one layer for every input in ``input_range``.
 
@@ -156,6 +157,8 @@ def layer_bounds(
     input_range : smallest and largest activation, both inclusive; need not contain 0.
     scale_codes : unsigned scale of each group, (N, ceil(K / group_size)), or ``None`` where there
         is no outer accumulator.
+    outer_levels : weights as the outer accumulator sees them, (N, K), where zero points are
+        subtracted in between; ``None`` for ``levels`` themselves.
 
     Raises
     ------
@@ -166,8 +169,12 @@ def layer_bounds(
     channels, length = levels.shape
     schedule = Schedule(length=length, group_size=group_size, lanes=lanes, terms=terms)
     scales = None if scale_codes is None else checked_scales(scale_codes, channels, schedule)
-    bound = largest_product(schedule, levels, low, high)
-    blocks = _blocks(levels, scales, schedule, (low, high), bound)
+    outer = levels if outer_levels is None else integer_array(outer_levels, "outer levels", ndim=2)
+    if outer.shape != levels.shape:
+        raise InputError(f"outer levels have shape {outer.shape}, the levels {levels.shape}")
+    bound = max(largest_product(schedule, part, low, high) for part in (levels, outer))
+    corrected = None if outer_levels is None else outer
+    blocks = _blocks(levels, corrected, scales, schedule, (low, high), bound)
     joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
     return LayerBounds(
         input_low=low,
@@ -259,6 +266,7 @@ def outer_sums(groups: Integers, scales: Integers, bound: int) -> Integers:
 
 def _blocks(
     levels: Integers,
+    outer_levels: Integers | None,
     scales: Integers | None,
     schedule: Schedule,
     input_range: tuple[int, int],
@@ -267,6 +275,7 @@ def _blocks(
     """L1, inner range and, with scales, outer range of a few channels at a time."""
     dtype = exact_dtype(bound)
     rows = max(1, BLOCK_WEIGHTS // schedule.length)
+    whole = replace(schedule, terms=None)  # the outer stage sees whole products
     for first in range(0, len(levels), rows):
         steps = step_ranges(levels[first : first + rows], schedule, *input_range, dtype)
         lows, highs = steps.group_low, steps.group_high
@@ -279,6 +288,9 @@ def _blocks(
         ]
         if scales is not None:
             codes = scales[first : first + rows]
+            if outer_levels is not None:
+                sums = step_ranges(outer_levels[first : first + rows], whole, *input_range, dtype)
+                lows, highs = sums.group_low, sums.group_high
             lows, highs = outer_sums(lows, codes, bound), outer_sums(highs, codes, bound)
             block += [lows[-1], highs[-1], lows.min(axis=0), highs.max(axis=0)]
         yield block

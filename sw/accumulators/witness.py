@@ -63,6 +63,7 @@ def witness(
     stage: Stage,
     mode: Mode,
     sign: Side | None = None,
+    outer_levels_row: ArrayLike | None = None,
 ) -> Witness:
     """The input that drives one channel to the end of its range; see :func:`.layer_bounds`.
 
@@ -72,6 +73,7 @@ def witness(
     terms, group_size, lanes, input_range : as for :func:`.layer_bounds`.
     scale_row : unsigned scale of each group, (groups,); only the outer stage needs it.
     stage, mode : which accumulator, and what failing means.
+    outer_levels_row : weights as the outer stage sees them, (K,), as for :func:`.layer_bounds`.
     sign : end of the range to reach; ``None`` takes the one that needs the most bits (high if
         both do).
 
@@ -81,9 +83,13 @@ def witness(
     """
     check_word("accumulator stage", stage, Stage)
     check_word("accumulator mode", mode, Mode)
-    levels = integer_array(levels_row, "levels of a row", ndim=1)[None]
+    outer = stage == "outer" and outer_levels_row is not None
+    row = outer_levels_row if outer and outer_levels_row is not None else levels_row
+    levels = integer_array(row, "levels of a row", ndim=1)[None]
     low, high = input_bounds(input_range)
-    schedule = Schedule(length=levels.shape[1], group_size=group_size, lanes=lanes, terms=terms)
+    # corrected levels need no terms: the outer stage sees whole products
+    used = None if outer else terms
+    schedule = Schedule(length=levels.shape[1], group_size=group_size, lanes=lanes, terms=used)
     scales = _outer_scales(scale_row, schedule) if stage == "outer" else None
     bound = largest_product(schedule, levels, low, high)
     steps = step_ranges(levels, schedule, low, high, exact_dtype(bound))
@@ -99,7 +105,7 @@ def witness(
         inputs=_inputs(_signs(levels, schedule, scales, (group, chunk, slot)), side, low, high),
         group=group,
         chunk=chunk,
-        slot=slot,
+        slot=terms.slots - 1 if outer and terms is not None else slot,
         value=value,
     )
 

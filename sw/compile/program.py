@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.timing import GROUP_COUNT_BITS, TILE_COUNT_BITS
+from sw.formats import FormatFamily
 from sw.formats.pairs import stored_codes
 
 from .machine import Machine
+from .stages import RequantizerParameters, check_stages, special_words, with_specials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +142,12 @@ class GemmProgram:
     group_size : weights that share a scale.
     codes : uint8 (N, K) weight codes.
     format_ids : uint8 (N, groups) member of the machine's family, per group.
-    scale_codes : uint8 (N, groups) unsigned second-level scales.
+    scale_codes : uint8 (N, groups), see :func:`sw.compile.scale_integers`.
     activations : int64 (M, K) within the activation range.
+    zero_points : int64 (N, groups) in levels, or None where all are 0.
+    specials : level of the special code in each member of the family, for a programmable machine;
+        None leaves the family's own.
+    requantizer : multipliers and shifts, of a machine that has a requantizer.
     """
 
     machine: Machine
@@ -151,6 +157,9 @@ class GemmProgram:
     format_ids: NDArray[np.uint8]
     scale_codes: NDArray[np.uint8]
     activations: NDArray[np.int64]
+    zero_points: NDArray[np.int64] | None = None
+    specials: tuple[int | None, ...] | None = None
+    requantizer: RequantizerParameters | None = None
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.activations.ndim != 2:
@@ -165,6 +174,7 @@ class GemmProgram:
             if getattr(self, field).shape != per_group:
                 found = getattr(self, field).shape
                 raise InputError(f"{self.name}: {field} have shape {found}, expected {per_group}")
+        check_stages(self)
         if self.machine.family.pairs and self.group_size % 2 and self.tiling.groups > 1:
             raise InputError(f"{self.name}: group size {self.group_size} splits a pair")
         low, high = self.machine.accelerator.activation_range
@@ -193,9 +203,22 @@ class GemmProgram:
         return np.arange(self.shape.k) // self.group_size
 
     @cached_property
+    def family(self) -> FormatFamily:
+        """The machine's family, with the special values of this program."""
+        family = self.machine.family
+        return family if self.specials is None else with_specials(family, self.specials)
+
+    @property
+    def special_words(self) -> list[int]:
+        """What a programmable machine is to hold: packed terms of each special value."""
+        if not self.machine.accelerator.programmable:
+            return []
+        return special_words(self.machine.terms, self.family, self.machine.family.special_code)
+
+    @cached_property
     def levels(self) -> NDArray[np.int64]:
         """Weight levels, shape (N, K)."""
-        return self.machine.family.level_table[self.format_ids[:, self.group_of], self.codes]
+        return self.family.level_table[self.format_ids[:, self.group_of], self.codes]
 
     @cached_property
     def padded_levels(self) -> NDArray[np.int64]:
@@ -203,7 +226,7 @@ class GemmProgram:
 
         Missing columns hold the padding code of the family's first format and have scale 0.
         """
-        first = self.machine.family.members[0]
+        first = self.family.members[0]
         missing = self.tiling.col_tiles * self.tiling.cols - self.shape.n
         level = first.levels[first.padding_code]
         padding = np.full((missing, self.shape.k), level, dtype=np.int64)
@@ -225,8 +248,8 @@ class GemmProgram:
 
     @cached_property
     def weight_beats(self) -> NDArray[np.uint32]:
-        """Beats of each column tile, shape (col_tiles, groups + tile_chunks, words)."""
-        t, family = self.tiling, self.machine.family
+        """Beats of each column tile, shape (col_tiles, beats, words)."""
+        t, family = self.tiling, self.family
         n_padded = t.col_tiles * t.cols
         padding = np.array([f.padding_code for f in family.members], dtype=np.uint8)
         codes = np.zeros((n_padded, t.tile_chunks, t.lanes), dtype=np.int64)
@@ -240,27 +263,52 @@ class GemmProgram:
             codes = stored_codes(codes, family.stored_bits)
         tiled = codes.reshape(t.col_tiles, t.cols, t.tile_chunks, t.lanes).swapaxes(1, 2)
         chunks = pack_bits(tiled.reshape(-1, t.cols * t.lanes), family.stored_bits)
-        headers = self._header_bytes(n_padded)
+        headers = self._header_bytes()
         beat_bits = self.machine.weight_beat_bits
         chunk_words = as_words(chunks, beat_bits).reshape(t.col_tiles, t.tile_chunks, -1)
         header_words = as_words(headers, beat_bits).reshape(t.col_tiles, t.groups, -1)
         before = np.arange(t.groups) * t.chunks  # chunks in front of each header
-        return np.insert(chunk_words, before, header_words, axis=1)
+        beats = np.insert(chunk_words, before, header_words, axis=1)
+        if self.requantizer is None:
+            return beats
+        parameters = as_words(self._parameter_bytes(self.requantizer), beat_bits)
+        return np.concatenate([parameters[:, None], beats], axis=1)
 
-    def _header_bytes(self, n_padded: int) -> NDArray[np.uint8]:
-        """Header beats, shape (col_tiles * groups, bytes): scales, then format ids."""
-        t, machine = self.tiling, self.machine
-        fields = []
-        for source, bits in (
-            (self.scale_codes, machine.accelerator.scale_bits),
-            (self.format_ids, machine.family.id_bits),
-        ):
-            padded = np.zeros((n_padded, t.groups), dtype=np.int64)
+    def _parameter_bytes(self, parameters: RequantizerParameters) -> NDArray[np.uint8]:
+        """Parameter beats, shape (col_tiles, bytes): multipliers, then shifts."""
+        config = self.machine.accelerator.requantizer
+        assert config is not None
+        fields = [
+            (parameters.multipliers, config.multiplier_bits),
+            (parameters.shifts, config.shift_bits),
+        ]
+        return self._beat_fields([(values[:, None], bits) for values, bits in fields])
+
+    def _header_bytes(self) -> NDArray[np.uint8]:
+        """Header beats, shape (col_tiles * groups, bytes): scales, format ids, zero points."""
+        array = self.machine.accelerator
+        fields: list[tuple[NDArray, int]] = [
+            (self.scale_codes, array.scale.code_bits),
+            (self.format_ids, self.machine.family.id_bits),
+        ]
+        if self.zero_points is not None:
+            fields.append((self.zero_points, array.zero_point_bits))
+        return self._beat_fields(fields)
+
+    def _beat_fields(self, fields: list[tuple[NDArray, int]]) -> NDArray[np.uint8]:
+        """Beats of whole column tiles from (values (N, count), bits): (col_tiles * count, bytes).
+
+        Field by field, column 0 in the low bits; missing columns are 0.
+        """
+        t = self.tiling
+        parts = []
+        for source, bits in fields:
+            padded = np.zeros((t.col_tiles * t.cols, source.shape[1]), dtype=np.int64)
             padded[: self.shape.n] = source
-            tiled = padded.reshape(t.col_tiles, t.cols, t.groups).swapaxes(1, 2)
+            tiled = padded.reshape(t.col_tiles, t.cols, -1).swapaxes(1, 2)
             spread = tiled.reshape(-1, t.cols)[..., None] >> np.arange(bits) & 1
-            fields.append(spread.reshape(len(spread), -1))
-        bits_of_beat = np.concatenate(fields, axis=1).astype(np.uint8)
+            parts.append(spread.reshape(len(spread), -1))
+        bits_of_beat = np.concatenate(parts, axis=1).astype(np.uint8)
         return np.packbits(bits_of_beat, axis=1, bitorder="little")
 
     @cached_property

@@ -3,7 +3,15 @@
 from .bitmod import bitmod_custom
 from .format import FormatFamily, NumberFormat
 from .tables import families, get_family, serial_families
-from .terms import Term, TermTable, family_terms, fitting_terms, smallest_pe, term_table
+from .terms import (
+    Term,
+    TermTable,
+    family_terms,
+    fitting_terms,
+    reachable_terms,
+    smallest_pe,
+    term_table,
+)
 
 __all__ = [
     "FormatFamily",
@@ -15,6 +23,7 @@ __all__ = [
     "family_terms",
     "fitting_terms",
     "get_family",
+    "reachable_terms",
     "serial_families",
     "smallest_pe",
     "term_table",

@@ -297,6 +297,16 @@ class FormatFamily:
         """Bits of a group's format id; 0 for a single format."""
         return (len(self.members) - 1).bit_length()
 
+    @cached_property
+    def special_code(self) -> int | None:
+        """The one code whose level differs between members (BitMoD's special value), or None.
+
+        None also where several codes differ, and for a single format.
+        """
+        codes = range(1 << self.bits)
+        differing = [c for c in codes if len({m.levels[c] for m in self.members}) > 1]
+        return differing[0] if len(differing) == 1 else None
+
     @property
     def all_levels(self) -> tuple[int, ...]:
         """Union of the members' levels in rising order."""

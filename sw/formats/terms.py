@@ -63,10 +63,23 @@ class TermTable:
     terms: dict[int, tuple[Term, ...]]
     worst_escape: int
 
+    def __hash__(self) -> int:
+        return hash((self.lane_exponent_bits, self.base_shifts, tuple(self.terms)))
+
     @property
     def slots(self) -> int:
         """Cycles per chunk of ``lanes`` products."""
         return len(self.base_shifts)
+
+    @property
+    def exponent_bits(self) -> int:
+        """Bits of the largest exponent that occurs, at least 1, up to ``lane_exponent_bits``."""
+        return max(1, self.largest_exponent.bit_length())
+
+    @property
+    def largest_exponent(self) -> int:
+        """Largest exponent of any term."""
+        return max(term.exponent for row in self.terms.values() for term in row)
 
     def partial_levels(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Partial value of each level after each slot, shape (slots,) + levels.shape."""
@@ -250,6 +263,7 @@ def term_table(
     *,
     lane_exponent_bits: int = 2,
     max_base_shift: int = 6,
+    min_slots: int = 1,
     max_slots: int = MAX_SLOTS,
 ) -> TermTable:
     """Search the least number of slots in which a PE forms every one of ``levels``.
@@ -259,6 +273,7 @@ def term_table(
     levels : integers that must all be reachable under one schedule.
     lane_exponent_bits : width of a lane's own exponent (2 in the BitMoD paper).
     max_base_shift : largest shared shift of the PE (6 in the paper: 3 bits, INT8 Booth).
+    min_slots : cycles to use at least.
     max_slots : give up beyond this many cycles.
 
     Raises
@@ -266,7 +281,7 @@ def term_table(
     InputError : no schedule within the limits reaches every level.
     """
     fits = max(map(abs, levels)) >> MAX_LEVEL_BITS == 0
-    for slots in range(_least_slots(levels), max_slots + 1 if fits else 0):
+    for slots in range(max(min_slots, _least_slots(levels)), max_slots + 1 if fits else 0):
         for largest in range(max_base_shift + 1):
             schedules = [
                 shifts
@@ -284,18 +299,36 @@ def term_table(
     )
 
 
-def family_terms(family: FormatFamily, *, lane_exponent_bits: int = 2) -> TermTable:
+def family_terms(
+    family: FormatFamily, *, lane_exponent_bits: int = 2, slots: int | None = None
+) -> TermTable:
     """The term table of a family, searched for the union of its members' levels.
+
+    Parameters
+    ----------
+    slots : cycles per chunk; None for the fewest.
 
     Raises
     ------
     InputError : as :func:`term_table`, or codes are wider than 8 bits.
     """
     _check_serial(family)
+    limits = {} if slots is None else {"min_slots": slots, "max_slots": slots}
     try:
-        return term_table(family.all_levels, lane_exponent_bits=lane_exponent_bits)
+        return term_table(family.all_levels, lane_exponent_bits=lane_exponent_bits, **limits)
     except InputError as error:
         raise InputError(f"format '{family.name}': {error}") from None
+
+
+@cache
+def reachable_terms(table: TermTable) -> TermTable:
+    """``table`` with the terms of every level that its schedule can form.
+
+    Levels that ``table`` has keep their terms.
+    """
+    shifts, bits = table.base_shifts, table.lane_exponent_bits
+    levels = tuple(sorted({int(total) for total in _choices(shifts, bits).sums}))
+    return _choose_terms(shifts, levels, bits)
 
 
 def fitting_terms(family: FormatFamily) -> TermTable:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from sw.compile.program import GemmProgram
+from sw.compile.scales import scale_integers
+from sw.compile.stages import RequantizerParameters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +23,8 @@ class GoldenResult:
 
     Attributes
     ----------
-    outputs : int64 (M, N), outer accumulator at the end of each tile.
+    outputs : int64 (M, N), outer accumulator at the end of each tile, requantized if the machine
+        has a requantizer.
     group_sums : int64 (groups, M, N), inner accumulator at the end of each group.
     inner_overflow, outer_overflow : bool (cols,), per array column.
     """
@@ -58,36 +61,87 @@ def golden_gemm(program: GemmProgram) -> GoldenResult:
     """
     machine, t = program.machine, program.tiling
     array = machine.accelerator
-    largest = max(abs(v) for v in array.activation_range) * machine.family.max_magnitude
-    if t.shape.k * largest << (array.scale_bits + 2) >= 1 << 62:
-        raise InputError(f"{program.name}: K = {t.shape.k} is too long for exact 64-bit sums")
-
+    _check_exact(program)
     inner_mode, outer_mode = array.inner_accumulator.mode, array.outer_accumulator.mode
     if inner_mode == "wrap":
         sums = wrap(_group_sums(program), machine.inner_bits)
-        inner_events = np.zeros((t.shape.m, t.shape.n), dtype=bool)
+        inner_events = np.zeros(sums.shape[1:], dtype=bool)
     else:
         sums, inner_events = _stepped_group_sums(program, inner_mode)
-        sums = sums[..., : t.shape.n]
 
-    outer = np.zeros((t.shape.m, t.shape.n), dtype=np.int64)
+    scales = _padded_scales(program)
+    corrected = sums - _zero_point_products(program)
+    outer = np.zeros(sums.shape[1:], dtype=np.int64)
     outer_events = np.zeros_like(outer, dtype=bool)
     for group in range(t.groups):
-        scaled = sums[group] * program.scale_codes[:, group].astype(np.int64)
+        scaled = corrected[group] * scales[:, group]
         outer, overflow = bounded(outer + scaled, machine.outer_bits, outer_mode)
         outer_events |= overflow & (outer_mode != "wrap")
+    outputs = outer[:, : t.shape.n]
+    if program.requantizer is not None:
+        outputs = requantize(outputs, program.requantizer)
     return GoldenResult(
-        outputs=outer,
-        group_sums=sums,
+        outputs=outputs,
+        group_sums=sums[..., : t.shape.n],
         inner_overflow=_by_column(inner_events, array.cols),
         outer_overflow=_by_column(outer_events, array.cols),
     )
 
 
-def _group_sums(program: GemmProgram) -> NDArray[np.int64]:
-    """Exact group sums (groups, M, N) from levels; float64 products are exact below 2**53."""
+def _check_exact(program: GemmProgram) -> None:
+    """Refuse programs whose sums might not fit this model's 64-bit integers."""
+    machine = program.machine
+    array = machine.accelerator
+    level = program.family.max_magnitude + (1 << array.zero_point_bits)
+    largest = max(abs(v) for v in array.activation_range) * level * program.shape.k
+    if (
+        array.requantizer is not None
+        and machine.outer_bits + array.requantizer.multiplier_bits > 62
+    ):
+        raise InputError(
+            f"{program.name}: outer sums of {machine.outer_bits} bits times multipliers of "
+            f"{array.requantizer.multiplier_bits} are too wide for exact 64-bit products"
+        )
+    if (largest << array.scale.integer_bits + 2).bit_length() > 62:
+        raise InputError(f"{program.name}: K = {program.shape.k} is too long for exact 64-bit sums")
+
+
+def requantize(sums: NDArray[np.int64], parameters: RequantizerParameters) -> NDArray[np.int64]:
+    """INT8 outputs of accumulators (M, N): ``(sum * multiplier + half) >> shift``, saturated.
+
+    ``half`` is half of ``2**shift``, so halves round up; nothing is added for a shift of 0.
+    """
+    shifts = parameters.shifts
+    half = np.where(shifts > 0, np.int64(1) << np.maximum(shifts - 1, 0), 0)
+    products = sums * parameters.multipliers
+    # a shift by 62 or 63 bits: half alone would overflow, the result is 0 or -1 rounded up to 0
+    far = shifts > 61
+    rounded = products + np.where(far, 0, half) >> np.where(far, 0, shifts)
+    return np.where(far, 0, rounded).clip(-128, 127)
+
+
+def _padded_scales(program: GemmProgram) -> NDArray[np.int64]:
+    """Integer scales (N padded, groups); the headers of missing columns hold code 0."""
+    missing = len(program.padded_levels) - program.shape.n
+    codes = np.pad(program.scale_codes, ((0, missing), (0, 0)))
+    return scale_integers(program.machine.accelerator.scale, codes)
+
+
+def _zero_point_products(program: GemmProgram) -> NDArray[np.int64]:
+    """Zero point times activation sum, (groups, M, N padded), or zeros of fewer axes."""
+    if program.zero_points is None:
+        return np.zeros((1, 1, 1), dtype=np.int64)
     edges = np.arange(0, program.shape.k, program.group_size)
-    weights, activations = program.levels.astype(float), program.activations.astype(float)
+    sums = np.add.reduceat(program.activations, edges, axis=1)
+    missing = len(program.padded_levels) - program.shape.n
+    zero_points = np.pad(program.zero_points, ((0, missing), (0, 0)))
+    return np.asarray(sums.T[:, :, None] * zero_points.T[:, None, :])
+
+
+def _group_sums(program: GemmProgram) -> NDArray[np.int64]:
+    """Exact group sums (groups, M, N padded) from levels; float64 is exact below 2**53."""
+    edges = np.arange(0, program.shape.k, program.group_size)
+    weights, activations = program.padded_levels.astype(float), program.activations.astype(float)
     return np.array(
         [
             activations[:, e : e + program.group_size] @ weights[:, e : e + program.group_size].T

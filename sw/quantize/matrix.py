@@ -267,7 +267,7 @@ class QuantizedMatrix:
         """
         if self.scale_format == "uint8":
             return self
-        used = self._used_groups
+        used = self.used_groups
         channel = self.scales.max(axis=1) / np.float32(SCALE_CODE_MAX)
         channel = np.where(channel > 0, channel, np.float32(1)).astype(np.float32)
         if self.scale_codes is not None and self.channel_scales is not None:
@@ -287,7 +287,7 @@ class QuantizedMatrix:
         )
 
     @property
-    def _used_groups(self) -> NDArray[np.bool_]:
+    def used_groups(self) -> NDArray[np.bool_]:
         """Which groups hold a weight that is not 0, (N, groups)."""
         starts = np.arange(self.groups) * self.group_size
         if self.zero_points is None:
@@ -295,22 +295,6 @@ class QuantizedMatrix:
         else:
             nonzero = self.levels != self.expand(self.zero_points)
         return np.logical_or.reduceat(nonzero, starts, axis=1) & (self.scales > 0)
-
-    def for_machine(self) -> "QuantizedMatrix":
-        """What the array runs: one plane without zero points, 8-bit second-level scales.
-
-        Raises
-        ------
-        InputError : zero points or a residual, which the machine has no datapath for yet.
-        """
-        if self.zero_points is not None:
-            raise InputError(
-                f"'{self.family.name}' with zero points cannot run on the machine yet: "
-                "choose a symmetric format"
-            )
-        if self.residual is not None:
-            raise InputError("weights in several planes cannot run on the machine yet")
-        return self.with_uint8_scales()
 
 
 def exact_scale_codes(

@@ -75,19 +75,26 @@ def check_format(name: str) -> None:
 def machine_family(name: str) -> FormatFamily:
     """The family that the machine multiplies by for a recipe's format.
 
-    That is the elements' family for a block format.
+    That is the elements' family for a block format, and the full range of codes for one with zero
+    points.
 
     Raises
     ------
-    InputError : an unknown format, or one that needs several passes or zero points.
+    InputError : an unknown format, or one that needs several passes.
     """
     check_format(name)
-    if asymmetric_bits(name) is not None:
-        raise InputError(f"format '{name}' has zero points: it cannot run on the machine yet")
+    if (bits := asymmetric_bits(name)) is not None:
+        return get_family(f"int{bits}_full")
     if plane_format(name) is not None:
         raise InputError(f"format '{name}' is a sum of planes: it cannot run on the machine yet")
     block = _block_format(name)
     return get_family(name if block is None else block.element)
+
+
+def stored_scale_format(name: str) -> str:
+    """Kind of group scales that weights in a recipe's format bring: float16 except for blocks."""
+    block = _block_format(name)
+    return "float16" if block is None else block.scale_format
 
 
 def group_length(settings: LayerQuantization, columns: int) -> int:

@@ -1,6 +1,13 @@
 """Machines that the agreement tests build: few Verilated models, many jobs on each."""
 
-from configs.schema import AcceleratorConfig, AccumulatorConfig
+from typing import Any
+
+from configs.accelerator import (
+    AcceleratorConfig,
+    AccumulatorConfig,
+    RequantizerConfig,
+    ScaleConfig,
+)
 from sw.compile import Machine
 from sw.formats import get_family
 
@@ -16,8 +23,13 @@ def machine(
     activation_bits: int = 8,
     queue_beats: int = 4,
     lane_exponent_bits: int = 2,
+    group_inputs: int = 49,
+    **options: Any,
 ) -> Machine:
-    """A machine by its parameters; ``modes`` and ``widths`` are (inner, outer)."""
+    """A machine by its parameters; ``modes`` and ``widths`` are (inner, outer).
+
+    Further ``options`` are those of :class:`configs.accelerator.AcceleratorConfig`.
+    """
     accelerator = AcceleratorConfig(
         name="test",
         rows=rows,
@@ -28,12 +40,14 @@ def machine(
         queue_beats=queue_beats,
         inner_accumulator=AccumulatorConfig(mode=modes[0]),
         outer_accumulator=AccumulatorConfig(mode=modes[1]),
+        **options,
     )
     return Machine(
         accelerator=accelerator,
         family=get_family(family),
         inner_bits=widths[0],
         outer_bits=widths[1],
+        group_inputs=group_inputs if accelerator.zero_point_bits else 0,
     )
 
 
@@ -50,4 +64,70 @@ FAST = {
         3, 2, 3, "bitmod_fp3", modes=("saturate", "saturate"), widths=(9, 13), activation_bits=6
     ),
     "1x5x7 int6 flag": machine(1, 5, 7, "int6", modes=("flag", "flag"), widths=(12, 18)),
+}
+
+E8M0_BARREL = ScaleConfig(format="e8m0", shift="barrel", binades=7)
+E4M3_BARREL = ScaleConfig(format="e4m3", shift="barrel")
+ALL_STAGES = ("operands", "products", "shift")
+
+#: every optional stage, some together
+STAGES = {
+    "unsigned activations": machine(
+        2, 2, 3, "int4", activation_bits=5, activation_signed=False, widths=(11, 20)
+    ),
+    "special values": machine(
+        2, 3, 2, "bitmod_fp4", programmable=True, modes=("flag", "wrap"), widths=(13, 40)
+    ),
+    "zero points, two rows a dequantizer": machine(
+        4, 2, 2, "int4", zero_point_bits=5, rows_per_dequantizer=2, widths=(14, 40)
+    ),
+    "E8M0 by doubling": machine(
+        2, 2, 4, "float4_e2m1fn", scale=ScaleConfig(format="e8m0"), widths=(18, 44)
+    ),
+    "E8M0 by shifter, one slot, all registers": machine(
+        3,
+        2,
+        4,
+        "ternary",
+        scale=E8M0_BARREL,
+        pipeline=ALL_STAGES,
+        modes=("saturate", "saturate"),
+        widths=(8, 14),
+    ),
+    "E4M3 by doubling, three rows a dequantizer": machine(
+        3,
+        2,
+        2,
+        "float4_e2m1fn",
+        scale=ScaleConfig(format="e4m3"),
+        rows_per_dequantizer=3,
+        widths=(18, 50),
+    ),
+    "E4M3 by shifter, saturating": machine(
+        2, 2, 2, "float4_e2m1fn", scale=E4M3_BARREL, modes=("wrap", "saturate"), widths=(18, 26)
+    ),
+    "registers, four base shifts": machine(2, 2, 2, "int8", pipeline=("shift", "products")),
+    "operand register, three slots": machine(
+        1, 2, 2, "bitmod_fp4", lane_exponent_bits=1, pipeline=("operands",)
+    ),
+    "carry-save compressor": machine(2, 2, 5, "int4", adders="compressor", pipeline=("products",)),
+    "pairs in a compressor": machine(2, 2, 4, "olive4", adders="compressor"),
+    "more slots than needed": machine(2, 2, 2, "int4", slots=3),
+    "requantizer": machine(3, 3, 2, "int4", widths=(17, 24), requantizer=RequantizerConfig()),
+    "everything": machine(
+        4,
+        3,
+        2,
+        "bitmod_fp4",
+        activation_bits=6,
+        activation_signed=False,
+        programmable=True,
+        zero_point_bits=3,
+        rows_per_dequantizer=2,
+        pipeline=ALL_STAGES,
+        scale=E4M3_BARREL,
+        requantizer=RequantizerConfig(multiplier_bits=12, shift_bits=5),
+        modes=("saturate", "flag"),
+        widths=(11, 26),
+    ),
 }

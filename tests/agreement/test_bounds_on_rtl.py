@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from configs.accelerator import ScaleConfig
 from hw.benches.batch import BatchBench
 from sw.accumulators import layer_bounds, witness
-from sw.compile import GemmProgram, Machine
+from sw.compile import GemmProgram, Machine, scale_integers
 from sw.golden import golden_gemm
 
 from .machines import machine
@@ -31,13 +32,18 @@ def check_two_sided(built: Machine, weights: GemmProgram, stage: str) -> None:
     """At P nothing fails; at P - 1 the witness fails in the sense of the stage's mode."""
     array = built.accelerator
     mode = getattr(array, f"{stage}_accumulator").mode
+    scales = scale_integers(array.scale, weights.scale_codes)
+    corrected = weights.levels
+    if weights.zero_points is not None:
+        corrected = corrected - weights.zero_points[:, weights.group_of]
     bounds = layer_bounds(
         weights.levels,
         terms=built.terms,
         group_size=weights.group_size,
         lanes=array.lanes,
         input_range=array.activation_range,
-        scale_codes=weights.scale_codes,
+        scale_codes=scales,
+        outer_levels=corrected,
     )
     channel, bits = bounds.worst_channel(stage, mode), bounds.max_bits(stage, mode)
     found = witness(
@@ -46,9 +52,10 @@ def check_two_sided(built: Machine, weights: GemmProgram, stage: str) -> None:
         group_size=weights.group_size,
         lanes=array.lanes,
         input_range=array.activation_range,
-        scale_row=weights.scale_codes[channel],
+        scale_row=scales[channel],
         stage=stage,
         mode=mode,
+        outer_levels_row=corrected[channel],
     )
     assert found.bits == bits
     exact = golden_gemm(
@@ -85,6 +92,36 @@ def test_random_weights(mode: str, stage: str) -> None:
         codes=rng.integers(0, 16, (4, 40)).astype(np.uint8),
         format_ids=rng.integers(0, 4, (4, 3)).astype(np.uint8),
         scale_codes=rng.integers(1, 256, (4, 3)).astype(np.uint8),
+        activations=np.zeros((1, 40), dtype=np.int64),
+    )
+    check_two_sided(built, program, stage)
+
+
+@pytest.mark.parametrize("stage", ["inner", "outer"])
+@pytest.mark.parametrize("mode", ["wrap", "saturate"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_zero_points_and_powers_of_two(signed: bool, mode: str, stage: str) -> None:
+    """The outer range is that of the corrected levels, with unsigned activations too."""
+    built = machine(
+        1,
+        2,
+        3,
+        "int4",
+        modes=(mode, mode),
+        widths=(30, 48),
+        activation_signed=signed,
+        zero_point_bits=4,
+        scale=ScaleConfig(format="e8m0", binades=3),
+    )
+    rng = np.random.default_rng(6)
+    program = GemmProgram(
+        machine=built,
+        name="bounds",
+        group_size=16,
+        codes=rng.choice([c for c in range(16) if c != 8], (4, 40)).astype(np.uint8),
+        format_ids=np.zeros((4, 3), dtype=np.uint8),
+        scale_codes=rng.integers(0, 4, (4, 3)).astype(np.uint8),
+        zero_points=rng.integers(-8, 8, (4, 3)),
         activations=np.zeros((1, 40), dtype=np.int64),
     )
     check_two_sided(built, program, stage)

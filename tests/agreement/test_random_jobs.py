@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from bitsmith.verify import Case, draw_gaps, random_cases, random_program, verify
+from configs.accelerator import RequantizerConfig, ScaleConfig
 from sw.compile import GemmProgram, Machine
 from sw.golden import golden_gemm
 
-from .machines import FAST, machine
+from .machines import ALL_STAGES, FAST, STAGES, machine
 
 pytestmark = pytest.mark.rtl
 CASES_PER_MACHINE = 60
@@ -33,9 +34,35 @@ def test_random_shapes_and_gaps(name: str) -> None:
     assert all(causes.values()), f"a stall cause never occurred: {causes}"
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_optional_stages(name: str) -> None:
+    rng = np.random.default_rng(len(name))
+    results = assert_agreement(STAGES[name], random_cases(STAGES[name], 40, rng))
+    assert all(result.outputs for result in results)
+
+
+def test_outputs_of_the_requantizer_are_spread() -> None:
+    """Random multipliers and shifts leave outputs at both ends and between."""
+    rng = np.random.default_rng(11)
+    cases = random_cases(STAGES["requantizer"], 40, rng)
+    outputs = np.concatenate([golden_gemm(case.program).outputs.ravel() for case in cases])
+    assert {-128, 127} <= set(outputs.tolist())
+    assert ((outputs > -128) & (outputs < 127) & (outputs != 0)).mean() > 0.1
+
+
+def test_special_values_stay_until_they_are_written_again() -> None:
+    """Two programs on one running design: each sees its own special values."""
+    built = STAGES["special values"]
+    rng = np.random.default_rng(5)
+    cases = [Case(name=f"job {i}", program=random_program(built, 2, 3, 24, 8, rng)) for i in "abc"]
+    specials = {case.program.specials for case in cases}
+    assert len(specials) == 3
+    assert_agreement(built, cases)
+
+
 def test_narrow_accumulators_did_overflow() -> None:
     """The jobs above mean something for the modes only if sums leave the range."""
-    for name, built in FAST.items():
+    for name, built in (FAST | STAGES).items():
         modes = (
             built.accelerator.inner_accumulator.mode,
             built.accelerator.outer_accumulator.mode,
@@ -93,6 +120,29 @@ def test_long_back_pressure() -> None:
     assert results[0].causes["output"] > 1000
 
 
+def random_options(rows: int, family: str, rng: np.random.Generator) -> dict:
+    """Every optional stage with a chance of its own."""
+    scale = ScaleConfig(
+        format=rng.choice(["uint8", "e8m0", "e4m3"]),
+        shift=rng.choice(["serial", "barrel"]),
+        binades=int(rng.integers(1, 16)),
+    )
+    divisors = [n for n in range(1, rows + 1) if rows % n == 0]
+    requantizer = RequantizerConfig(
+        multiplier_bits=int(rng.integers(4, 17)), shift_bits=int(rng.integers(3, 7))
+    )
+    return {
+        "activation_signed": bool(rng.integers(2)),
+        "zero_point_bits": int(rng.choice([0, 0, 3, 4, 8])),
+        "programmable": family.startswith("bitmod") and bool(rng.integers(2)),
+        "rows_per_dequantizer": int(rng.choice(divisors)),
+        "pipeline": tuple(stage for stage in ALL_STAGES if rng.integers(2)),
+        "adders": str(rng.choice(["chain", "compressor"])),
+        "requantizer": requantizer if rng.integers(2) else None,
+        "scale": scale,
+    }
+
+
 @pytest.mark.agreement
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("modes", list(itertools.product(("wrap", "saturate", "flag"), repeat=2)))
@@ -110,5 +160,6 @@ def test_sweep(seed: int, modes: tuple[str, str]) -> None:
         widths=(int(rng.integers(8, 20)), int(rng.integers(10, 30))),
         activation_bits=int(rng.integers(4, 9)),
         queue_beats=int(rng.integers(2, 9)),
+        **random_options(rows, family, rng),
     )
     assert_agreement(built, random_cases(built, 100, rng))

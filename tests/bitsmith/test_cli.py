@@ -217,8 +217,8 @@ def test_verify_and_a_broken_file(capsys, tmp_path: Path) -> None:
     verilog = Path(made["file"])
     text = verilog.read_text()
     place = text.index("module bitsmith_accelerator__pe_array__pe_0_0(")
-    plus = text.index(") + $signed", place)
-    verilog.write_text(text[:plus] + ") - $signed" + text[plus + len(") + $signed") :])
+    minus = text.index("} - {", place)
+    verilog.write_text(text[:minus] + "} + {" + text[minus + len("} - {") :])
     code = main(["verify", *options, "--verilog", str(verilog), "--waves", str(tmp_path / "w")])
     printed = capsys.readouterr().out
     assert code == 1

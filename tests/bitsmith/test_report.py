@@ -184,6 +184,7 @@ def test_shapes_without_weights() -> None:
                ("quantize", "evaluate", "bounds", "simulate", "cost")}  # fmt: skip
     results["rtl"] = {
         "top": "t", "file": "f", "sha256": "", "lines": 1, "inner_bits": 20, "outer_bits": 34,
+        "held_bits": 27,
         "inner_mode": "wrap", "outer_mode": "wrap", "weight_beat_bits": 8,
         "activation_beat_bits": 8, "result_beat_bits": 8,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Area and energy: what must hold whatever the figures are, and the structure against synthesis."""
+"""Area and energy: what must hold whatever the figures are."""
 
 import json
 from dataclasses import asdict, fields, replace
@@ -6,20 +6,19 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 
+from configs.accelerator import (
+    AcceleratorConfig,
+    AccumulatorConfig,
+    RequantizerConfig,
+    ScaleConfig,
+)
 from configs.errors import InputError
-from configs.schema import AcceleratorConfig, AccumulatorConfig, load_axis
+from configs.schema import load_axis
 from costmodel import cost, job_energy, machine_area, machine_blocks
-from costmodel.decoder import decision_nodes, truth_table
-from hw.dequant import SerialDequantizer
-from hw.emit import run_yosys, to_rtlil
-from hw.pe import SerialPE
-from hw.top import Accelerator
 from sim import Activity, Gaps, gemm_activity, simulate_gemm
 from sw.compile import GemmShape, Machine
-from sw.formats import fitting_terms, get_family
+from sw.formats import get_family
 
-#: one, two and four members, one to four slots, up to six lane exponent bits
-FEW = ("ant4", "binary", "bitmod_fp3", "bitmod_fp4", "float8_e5m2", "int4", "int6", "int8")
 TECHNOLOGIES = ("sg13g2_130nm", "generic_28nm")
 
 
@@ -27,7 +26,11 @@ def make(name: str = "bitmod_fp4", *, inner: int = 20, outer: int = 34, **array)
     """A small machine."""
     accelerator = AcceleratorConfig(**{"name": "test", "rows": 2, "cols": 3, "lanes": 4} | array)
     return Machine(
-        accelerator=accelerator, family=get_family(name), inner_bits=inner, outer_bits=outer
+        accelerator=accelerator,
+        family=get_family(name),
+        inner_bits=inner,
+        outer_bits=outer,
+        group_inputs=32 if accelerator.zero_point_bits else 0,
     )
 
 
@@ -100,6 +103,13 @@ def test_leakage_follows_area_and_time(technology):
         ({"activation_bits": 7}, {"activation_bits": 8}),
         ({"queue_beats": 4}, {"queue_beats": 5}),
         ({}, {"inner_accumulator": AccumulatorConfig(mode="flag")}),
+        ({}, {"pipeline": ("operands",)}),
+        ({}, {"pipeline": ("products",)}),
+        ({}, {"pipeline": ("shift",)}),
+        ({}, {"activation_signed": False}),
+        ({}, {"programmable": True}),
+        ({}, {"requantizer": RequantizerConfig(multiplier_bits=4)}),
+        ({"zero_point_bits": 3}, {"zero_point_bits": 4}),
         (
             {"outer_accumulator": AccumulatorConfig(mode="flag")},
             {"outer_accumulator": AccumulatorConfig(mode="saturate")},
@@ -155,7 +165,12 @@ def test_json_is_strict_and_documented(technology):
     for key in (*content, *content["blocks"][0], *content["actions"][0]):
         assert f"``{key}``" in documented, key
     assert content["figures"]["gate_area_um2"] == asdict(technology.figures["gate_area_um2"])
-    assert {b["block"] for b in content["blocks"]} >= {"pe.tree", "decoder", "drain", "sequencer"}
+    assert {b["block"] for b in content["blocks"]} >= {
+        "pe.lane_sum",
+        "decoder",
+        "drain",
+        "sequencer",
+    }
 
 
 @pytest.mark.parametrize("activity", [Activity(), Activity(busy_cycles=5), Activity(macs=5)])
@@ -164,101 +179,75 @@ def test_a_job_that_did_not_run_is_refused(technology, activity):
         cost(make(), activity, technology)
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_truth_table_spells_every_level(name):
-    family = get_family(name)
-    terms = fitting_terms(family)
-    table = np.array(truth_table(family, terms))
-    by_slot = table.reshape(-1, 1 << family.id_bits, 1 << family.bits)[: terms.slots]
-    exponents = by_slot >> 2
-    values = (by_slot & 1) * (1 - (by_slot & 2)) << exponents
-    levels = (values << np.array(terms.base_shifts)[:, None, None]).sum(axis=0)
-    assert np.array_equal(levels[: len(family.members)], family.level_table)
+def actions(machine, activity, technology) -> dict:
+    return {a.action: a for a in job_energy(machine, activity, technology)}
 
 
 @pytest.mark.parametrize(
-    ("table", "output_bits", "nodes"),
+    ("options", "added"),
     [
-        ([0, 0, 0, 0], 1, (0, 0)),
-        ([0, 1, 0, 1], 1, (0, 0)),  # an input itself
-        ([0, 0, 0, 1], 1, (0, 1)),  # and
-        ([0, 1, 1, 0], 1, (1, 0)),  # exclusive or
-        ([0, 2, 2, 1], 2, (1, 1)),  # and; exclusive or
-        ([0, 3, 3, 0], 2, (1, 0)),  # equal outputs are built once
-        ([0, 0, 0, 1, 0, 0, 0, 1], 1, (0, 1)),  # the first input does not matter
+        ({"zero_point_bits": 3}, {"dequantizer.correction": 3, "activation_sums.multiples": 1}),
+        ({"scale": ScaleConfig(format="e4m3", shift="barrel")}, {"dequantizer.shifter": 4}),
+        ({"scale": ScaleConfig(format="e8m0", shift="barrel")}, {"dequantizer.shifter": 1}),
+        ({"scale": ScaleConfig(format="e8m0")}, {}),
     ],
 )
-def test_decision_nodes(table, output_bits, nodes):
-    assert decision_nodes(table, output_bits) == nodes
+def test_dequantizer_actions_are_counted_per_group(technology, options, added):
+    base, machine = make("int4"), make("int4", **options)
+    activity = run(machine)
+    found = actions(machine, activity, technology)
+    groups = activity.group_dequantizations
+    more = found.keys() - actions(base, run(base), technology).keys() - {"activation_sums.chunks"}
+    assert {name: found[name].count for name in more} == {n: c * groups for n, c in added.items()}
+    steps = {"uint8": 8, "e4m3": 4, "e8m0": 1}[machine.accelerator.scale.format]
+    assert found["dequantizer.outer_accumulator"].count == steps * groups
+    assert all(found[name].total_pj > 0 for name in more)
 
 
-def synthesized_flip_flops(component, folder) -> int:
-    """Flip-flops that Yosys keeps, queue storage included."""
-    (folder / "design.il").write_text(to_rtlil(component, "top"))
-    run_yosys(
-        f"read_rtlil {folder}/design.il\n"
-        "synth -flatten -noabc -top top\n"
-        f"tee -q -o {folder}/stat.json stat -json\n"
+def test_longer_scales_cost_energy_for_every_bit(technology):
+    prices = []
+    for binades in (7, 15):
+        machine = make(scale=ScaleConfig(format="e8m0", binades=binades))
+        prices.append(actions(machine, run(machine), technology))
+    for action in ("dequantizer.group_sums", "column_scale"):
+        assert prices[1][action].energy_pj > 1.9 * prices[0][action].energy_pj
+
+
+def test_activation_sums_and_requantizer_are_charged(technology):
+    # 2 x 3 PEs of four lanes: M = 5 in 3 row tiles, N = 7 in 3 column tiles, K = 100 in 25 chunks
+    machine = make("int4", zero_point_bits=4, requantizer=RequantizerConfig())
+    found = actions(machine, run(machine), technology)
+    assert found["activation_sums.chunks"].count == 9 * 25 * 2
+    assert found["requantizer"].count == 9 * 2 * 3
+    assert found["requantizer"].energy_pj > found["dequantizer.outer_accumulator"].energy_pj
+
+
+def test_programmable_values_and_operand_registers_are_charged(technology):
+    machine = make(programmable=True, pipeline=("operands",))
+    activity = run(machine)
+    found, plain = (actions(m, activity, technology) for m in (machine, make()))
+    assert found["special_terms"].count == activity.slots * 3
+    assert found["special_terms"].energy_pj > plain["special_terms"].energy_pj
+    bits = activity.weight_bits + activity.activation_bits
+    assert found["registers.operands"].count == bits
+    assert found["registers.operands"].total_pj > 0
+    assert found["clock"].energy_pj > plain["clock"].energy_pj
+
+
+def test_every_block_has_an_action(technology):
+    """Blocks that work once per cycle, or between jobs, are summed up."""
+    machine = make(
+        programmable=True,
+        zero_point_bits=3,
+        rows_per_dequantizer=2,
+        pipeline=("operands", "products", "shift"),
+        adders="compressor",
+        scale=ScaleConfig(format="e4m3", shift="barrel"),
+        requantizer=RequantizerConfig(),
     )
-    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return sum(count for cell, count in cells.items() if "DFF" in cell)
-
-
-def modelled_flip_flops(machine: Machine, prefix: str) -> int:
-    """The same count in one instance of each block whose name begins with ``prefix``."""
-    blocks = [b for b in machine_blocks(machine) if b.block.startswith(prefix)]
-    return sum(b.structure.flip_flop_bits for b in blocks)
-
-
-MACHINES = {
-    "bitmod_fp4": make(),
-    "int8": make("int8", inner=23, outer=37, lanes=3),
-    "saturate": make(inner_accumulator=AccumulatorConfig(mode="saturate"), activation_bits=5),
-}
-
-
-@pytest.mark.rtl
-@pytest.mark.parametrize("name", MACHINES)
-def test_pe_flip_flops_are_exact(name, tmp_path):
-    machine = MACHINES[name]
-    array = machine.accelerator
-    pe = SerialPE(
-        terms=machine.terms,
-        lanes=array.lanes,
-        activation_bits=array.activation_bits,
-        bits=machine.inner_bits,
-        mode=array.inner_accumulator.mode,
-    )
-    assert synthesized_flip_flops(pe, tmp_path) == modelled_flip_flops(machine, "pe.")
-
-
-@pytest.mark.rtl
-@pytest.mark.parametrize("mode", ["wrap", "flag"])
-def test_dequantizer_flip_flops_are_exact(mode, tmp_path):
-    machine = make(inner=17, outer=29, outer_accumulator=AccumulatorConfig(mode=mode))
-    dequantizer = SerialDequantizer(
-        group_bits=machine.inner_bits,
-        scale_bits=machine.accelerator.scale_bits,
-        bits=machine.outer_bits,
-        mode=mode,
-    )
-    found = synthesized_flip_flops(dequantizer, tmp_path)
-    assert found == modelled_flip_flops(machine, "dequantizer.")
-
-
-@pytest.mark.rtl
-@pytest.mark.parametrize(
-    "machine",
-    [
-        make(rows=1, cols=2, lanes=2),
-        make("int8", inner=23, outer=37, rows=3, cols=1, queue_beats=5),
-        make("int6", rows=2, cols=1, lanes=2, inner_accumulator=AccumulatorConfig(mode="flag")),
-    ],
-    ids=["wrap", "int8", "flag"],
-)
-def test_machine_flip_flops_are_exact(machine, tmp_path):
-    modelled = sum(
-        block.count * (block.structure.flip_flop_bits + block.structure.memory_bits)
-        for block in machine_blocks(machine)
-    )
-    assert synthesized_flip_flops(Accelerator(machine=machine), tmp_path) == modelled
+    found = actions(machine, run(machine), technology)
+    blocks = {b.block for b in machine_blocks(machine)}
+    summed = {"walker", "sequencer", "dequantizer_control", "special_values", "activation_sums"}
+    queues = {block for block in blocks if block.startswith("queue.")}
+    assert blocks - found.keys() == summed | queues
+    assert all(found[action].count > 0 and found[action].total_pj > 0 for action in found)

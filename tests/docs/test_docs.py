@@ -1,6 +1,9 @@
 """The documentation against the code: links, headings, ports, constants, tables, examples."""
 
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 import runpy
 import shlex
@@ -12,17 +15,34 @@ from pathlib import Path
 import pytest
 from amaranth.lib import wiring
 
+import hw
 from bitsmith.cli import main
 from configs import timing
-from hw.array import ActivationLoader, PEArray, ResultDrain, Sequencer, WeightLoader
-from hw.dequant import SerialDequantizer
+from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
+from configs.load import build, read_yaml, resolve
+from hw.array import (
+    ActivationLoader,
+    PEArray,
+    ResultDrain,
+    Sequencer,
+    Walker,
+    WeightLoader,
+)
+from hw.dequant import (
+    ActivationSums,
+    ColumnScale,
+    DequantizerControl,
+    Requantizer,
+    ScaleDecoder,
+    SerialDequantizer,
+)
 from hw.pe import Accumulator, SerialPE
-from hw.terms import PairDecoder, TermDecoder
+from hw.terms import ColumnTerms, PairDecoder, SpecialTerms, SpecialValues, TermDecoder
 from hw.top import Accelerator
 from sim.model import JOB_GAP_CYCLES
-from sw.compile import Machine
+from sw.formats import family_terms, get_family
 
-from ..agreement.machines import machine
+from ..agreement.machines import E4M3_BARREL, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -48,12 +68,19 @@ def section(page: Path, heading: str) -> str:
     return page.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def constants() -> list[tuple[str, int]]:
+def constants() -> dict[str, int]:
     """The table of constants in docs/timing.md."""
     rows = re.findall(
-        r"^\| `([\w()]+)` \| (\d+) \|", section(DOCS / "timing.md", "Constants"), re.M
+        r"^\| `([A-Z_]+)` \| (\d+) \|", section(DOCS / "timing.md", "Constants"), re.M
     )
-    return [(name, int(value)) for name, value in rows]
+    return {name: int(value) for name, value in rows}
+
+
+def functions() -> dict[str, tuple[int, int]]:
+    """The table of functions in docs/timing.md: name to values for its two machines."""
+    pattern = r"^\| `(\w+)\(array\)` \| (\d+) \| (\d+) \|"
+    rows = re.findall(pattern, section(DOCS / "timing.md", "Constants"), re.M)
+    return {name: (int(least), int(most)) for name, least, most in rows}
 
 
 def examples() -> list[tuple[str, str]]:
@@ -62,23 +89,61 @@ def examples() -> list[tuple[str, str]]:
     return re.findall(r"^```console\n\$ bitsmith (.+)\n((?:.*\n)+?)```", text, re.M)
 
 
-def components(built: Machine) -> dict[str, list[wiring.Component]]:
-    """The components that each block page describes, with every optional port."""
-    array, terms, bits = built.accelerator, built.terms, built.inner_bits
-    pe = {"terms": terms, "lanes": array.lanes, "activation_bits": array.activation_bits}
+def components() -> dict[str, list[wiring.Component]]:
+    """The components that each block page describes, together with every optional port."""
+    # one exponent bit gives several base shifts
+    built = machine(
+        2,
+        2,
+        2,
+        "bitmod_fp4",
+        lane_exponent_bits=1,
+        programmable=True,
+        zero_point_bits=4,
+        rows_per_dequantizer=2,
+        scale=E4M3_BARREL,
+        requantizer=RequantizerConfig(),
+    )
+    array, terms, mixed = built.accelerator, built.terms, get_family("ant4")
+    special = {"family": built.family, "terms": terms}
+    activations = {"lanes": 2, "activation_bits": 8}
     beat = {"chunk_bits": 8, "beat_bits": 8, "depth": 4}
-    scales = {"scale_bits": array.scale_bits}
+    dequantizer = {"activation_sum_bits": 9, "zero_point_bits": 4, "scale_bits": 4, "rows": 2}
+    widths = {"group_bits": 4, "corrected_bits": 13, "barrel_shift": 14}
+    requantizer = {"multiplier_bits": 16, "shift_bits": 6}
     return {
         "accelerator": [Accelerator(machine=built)],
-        "accumulator": [Accumulator(bits=4, addend_bits=4, mode="flag")],
-        "loaders": [WeightLoader(header_bits=8, **beat), ActivationLoader(**beat)],
+        "accumulator": [Accumulator(bits=4, addend_bits=4, mode="flag", depth=2)],
+        "activation_sums": [
+            ActivationSums(
+                rows=2, bits=9, zero_point_bits=4, delay=1, activation_signed=True, **activations
+            )
+        ],
+        "column_terms": [ColumnTerms(**special, lanes=2, programmable=True, count_negatives=True)],
+        "column_scale": [ColumnScale(scale=array.scale, zero_point_bits=4, stages=1)],
+        "dequantizer_control": [DequantizerControl(zero_point_bits=4, scale_bits=4, rows=2)],
+        "loaders": [
+            WeightLoader(header_bits=8, parameter_bits=8, **beat),
+            ActivationLoader(**beat),
+        ],
         "pair_decoder": [PairDecoder(bits=4)],
         "pe_array": [PEArray(machine=built)],
-        "result_drain": [ResultDrain(rows=2, cols=2, bits=8, result_bits=8)],
-        "sequencer": [Sequencer(slots=terms.slots, **scales)],
-        "serial_dequantizer": [SerialDequantizer(group_bits=4, bits=8, mode="flag", **scales)],
-        "serial_pe": [SerialPE(bits=bits, mode="flag", **pe)],
-        "term_decoder": [TermDecoder(family=built.family, terms=terms)],
+        "requantizer": [Requantizer(cols=2, bits=8, **requantizer)],
+        "result_drain": [
+            ResultDrain(rows=2, cols=2, bits=8, result_bits=8, requantizer=array.requantizer)
+        ],
+        "scale_decoder": [ScaleDecoder(scale=array.scale)],
+        "sequencer": [Sequencer(slots=terms.slots, dequantizer_cycles=8)],
+        "serial_dequantizer": [SerialDequantizer(bits=8, mode="flag", **dequantizer, **widths)],
+        "serial_pe": [
+            SerialPE(terms=terms, bits=16, mode="flag", adders="compressor", **activations)
+        ],
+        "special_values": [SpecialValues(**special), SpecialTerms(**special, programmable=True)],
+        "term_decoder": [
+            TermDecoder(**special),
+            TermDecoder(family=mixed, terms=family_terms(mixed)),
+        ],
+        "walker": [Walker()],
     }
 
 
@@ -96,7 +161,7 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 def test_every_block_has_a_page() -> None:
-    assert [page.stem for page in BLOCKS] == sorted(components(machine(2, 2, 2, "bitmod_fp4")))
+    assert [page.stem for page in BLOCKS] == sorted(components())
 
 
 @pytest.mark.parametrize("page", BLOCKS, ids=lambda p: p.stem)
@@ -108,9 +173,7 @@ def test_block_pages_have_the_fixed_headings(page: Path) -> None:
 
 
 def test_block_pages_list_exactly_the_ports() -> None:
-    # one exponent bit gives several base shifts, a family several format ids
-    optional = machine(2, 2, 2, "bitmod_fp4", lane_exponent_bits=1)
-    for page, described in components(optional).items():
+    for page, described in components().items():
         table = re.findall(
             r"^\| (`.+?) \|", section(DOCS / "blocks" / f"{page}.md", "Interface"), re.M
         )
@@ -123,19 +186,49 @@ def test_block_pages_list_exactly_the_ports() -> None:
         assert listed == ports, page
 
 
+def test_every_component_has_a_page() -> None:
+    described = {type(part) for parts in components().values() for part in parts}
+    modules = [m.name for m in pkgutil.walk_packages(hw.__path__, "hw.")]
+    found = {
+        value
+        for name in modules
+        for value in vars(importlib.import_module(name)).values()
+        if inspect.isclass(value) and issubclass(value, wiring.Component)
+        if value.__module__ == name and not value.__name__.startswith("_")
+    }
+    assert found == described
+
+
 def test_timing_states_the_constants() -> None:
-    stated = dict(constants())
-    for name, value in stated.items():
-        call = re.fullmatch(r"(\w+)\((\d+)\)", name)
-        real = getattr(timing, call[1])(int(call[2])) if call else getattr(timing, name)
-        assert real == value, name
-    named = {name.split("(")[0] for name in stated}
-    latencies = {n for n in vars(timing) if re.search("_CYCLES$|_cycles$|_GROUPS$", n)}
-    assert named == latencies
+    for name, value in constants().items():
+        assert getattr(timing, name) == value, name
+    tiny, _ = resolve("accelerators", "tiny_4x4x4", base=ROOT, where="test")
+    arrays = [
+        build(AcceleratorConfig, data, "test")
+        for data in (tiny, read_yaml(DOCS / "staged_4x4x4.yaml"))
+    ]
+    for name, values in functions().items():
+        assert tuple(getattr(timing, name)(array) for array in arrays) == values, name
+    latencies = {n for n in vars(timing) if re.search("_CYCLES$|_cycles$|_GROUPS$|_TILES$", n)}
+    assert constants().keys() | functions().keys() == latencies
     text = (DOCS / "timing.md").read_text()
     assert f"`JOB_GAP_CYCLES` = {JOB_GAP_CYCLES} cycle" in text
     causes = re.findall(r"^\| \d \| `(\w+)` \|", text, re.M)
     assert (*causes, "compute") == timing.CAUSES
+
+
+def test_timing_states_the_scale_bits() -> None:
+    rows = re.findall(
+        r"^\| `(uint8|e8m0|e4m3)` \| (\S.*?) \| (\d+) \|$",
+        section(DOCS / "timing.md", "Constants"),
+        re.M,
+    )
+    assert len(rows) == 3
+    for name, serial, barrel in rows:
+        for shift, stated in (("serial", serial), ("barrel", barrel)):
+            config = ScaleConfig(format=name, shift=shift, binades=11)
+            real = str(config.serial_bits)
+            assert stated.strip("`").replace("binades + 1", "12") == real, (name, shift)
 
 
 def test_there_are_worked_examples() -> None:
@@ -186,7 +279,7 @@ def test_layout_names_what_exists() -> None:
 def test_every_dependency_has_its_sentence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["readers"], *extras["fast"]]
+    wanted = [*project["dependencies"], *extras["readers"], *extras["fast"], *extras["formal"]]
     wanted += [name for name in extras["test"] if not name.startswith("bitsmith")]
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \|$", (DOCS / "dependencies.md").read_text(), re.M)
     assert [name for name, _ in rows] == [requirement.split(";")[0] for requirement in wanted]

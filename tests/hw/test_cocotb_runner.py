@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from . import cocotb_runner
-from .benches_cocotb.designs import blocks_verilog
+from .blocks.bundle import bundle_verilog
+from .blocks.registry import cocotb_blocks
 
 PASS = '<testcase name="good" />'
 FAIL = '<testcase name="bad"><failure message="expected 3, got 4" /></testcase>'
@@ -63,4 +64,4 @@ def test_what_is_missing_is_named(monkeypatch):
 @pytest.mark.rtl
 def test_a_bench_that_cannot_be_loaded_fails(run_bench):
     with pytest.raises(AssertionError, match="no_such_bench"):
-        run_bench(blocks_verilog(), "blocks", "no_such_bench")
+        run_bench(bundle_verilog(cocotb_blocks(), "blocks"), "blocks", "no_such_bench")

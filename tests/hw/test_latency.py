@@ -5,6 +5,7 @@ blocks. Cycle 0 accepts the job.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from configs import timing
-from configs.schema import AcceleratorConfig
+from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
 from hw.array import Sequencer
-from hw.dequant import SerialDequantizer
+from hw.dequant import DequantizerControl, SerialDequantizer
 from hw.pe import SerialPE
 from hw.top import Accelerator
-from sw.compile import GemmProgram, Machine
+from sw.compile import GemmProgram, Machine, RequantizerParameters
 from sw.formats import get_family
 from sw.golden import golden_gemm
 
@@ -28,39 +29,49 @@ WEIGHTS, ACTIVATIONS, RESULTS = "s_axis_weights", "s_axis_activations", "m_axis_
 PROBES = {
     "issue": ("sequencer", "issue"),
     "terms": ("pe", "terms_in"),
-    "accumulate": ("pe", "accumulate"),
-    "latch": ("pe", "latch"),
+    "last": ("pe", "last"),
+    "latch": ("dequantizer", "load"),
     "group_sum": ("pe", "group_sum"),
-    "multiply": ("dequantizer", "multiply"),
-    "outer": ("dequantizer", "accumulate"),
+    "multiply": ("control", "multiply"),
+    "outer": ("dequantizer", "clear"),
 }
 
 Cycle = dict[str, int]
 
 
-def machine() -> Machine:
+def machine(**options: Any) -> Machine:
     """One PE, one lane."""
     return Machine(
         accelerator=AcceleratorConfig(
-            name="smallest", rows=1, cols=1, lanes=1, queue_beats=QUEUE_BEATS
+            name="smallest", rows=1, cols=1, lanes=1, queue_beats=QUEUE_BEATS, **options
         ),
         family=get_family("bitmod_fp4"),
         inner_bits=20,
         outer_bits=32,
+        group_inputs=64 if "zero_point_bits" in options else 0,
     )
 
 
-def program(groups: int, chunks: int) -> GemmProgram:
+def program(groups: int, chunks: int, **options: Any) -> GemmProgram:
     """One output; every term is present, every group sum is another number."""
     inputs = groups * chunks
+    built = machine(**options)
+    stages: dict[str, Any] = {}
+    if built.accelerator.zero_point_bits:
+        stages["zero_points"] = np.full((1, groups), 1)
+    if built.accelerator.requantizer:
+        stages["requantizer"] = RequantizerParameters(
+            multipliers=np.ones(1, dtype=np.int64), shifts=np.full(1, 12)
+        )
     return GemmProgram(
-        machine=machine(),
+        machine=built,
         name="latency",
         group_size=chunks,
         codes=np.full((1, inputs), 5, dtype=np.uint8),  # level 6 = 2 + 4 or 8 - 2
         format_ids=np.zeros((1, groups), dtype=np.uint8),
         scale_codes=np.full((1, groups), 255, dtype=np.uint8),
         activations=np.arange(1, inputs + 1)[None],
+        **stages,
     )
 
 
@@ -79,6 +90,7 @@ def trace(monkeypatch) -> Callable[..., list[Cycle]]:
     watch("hw.top.Sequencer", "sequencer", Sequencer)
     watch("hw.array.pe_array.SerialPE", "pe", SerialPE)
     watch("hw.array.pe_array.SerialDequantizer", "dequantizer", SerialDequantizer)
+    watch("hw.array.pe_array.DequantizerControl", "control", DequantizerControl)
 
     def run(job: GemmProgram, cycles: int, streams=(WEIGHTS, ACTIVATIONS)) -> list[Cycle]:
         top = Accelerator(machine=job.machine)
@@ -162,27 +174,46 @@ def test_start_and_queues(trace):
     assert issues(cycles) == list(range(first, first + 3 * slots))
 
 
-def test_from_slot_to_result(trace):
-    job = program(groups=1, chunks=3)
-    cycles = trace(job, 60)
-    slots, scale_bits = issues(cycles), machine().accelerator.scale_bits
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pipeline": ("operands",)},
+        {"pipeline": ("products",)},
+        {"pipeline": ("shift",)},
+        {"pipeline": ("operands", "products", "shift"), "zero_point_bits": 3},
+        {"scale": ScaleConfig(format="e4m3")},
+        {"scale": ScaleConfig(format="e4m3", shift="barrel")},
+        {"requantizer": RequantizerConfig()},
+    ],
+)
+def test_from_slot_to_result(trace, options):
+    job = program(groups=1, chunks=3, **options)
+    array = job.machine.accelerator
+    cycles = trace(job, 70)
+    slots = issues(cycles)
     first, last = slots[0], slots[-1]
-    terms_1 = first + timing.DECODE_CYCLES
-    assert cycles[terms_1]["terms"] & 1, "the first slot's term is present"
-    assert cycles[terms_1]["terms"] != cycles[terms_1 + 1]["terms"]
-    beside_dot = timing.DECODE_CYCLES + timing.DOT_CYCLES
-    assert when(cycles, "accumulate") == [slot + beside_dot for slot in slots]
-    assert when(cycles, "latch") == [last + beside_dot]
+    decoded = timing.decode_cycles(array)
+    terms = [cycle["terms"] & 1 for cycle in cycles]
+    assert terms.index(1) == first + decoded, "terms are absent before the first slot"
+    assert max(c for c, present in enumerate(terms) if present) == last + decoded
+    # the accumulator takes the lane sum in the last of the inner cycles
+    latched = decoded + timing.dot_cycles(array) + timing.inner_cycles(array)
+    assert when(cycles, "latch") == [last + latched - 1]
+    # after reset the accumulators stay clear until what was under way has passed
+    flushed = list(range(latched - 1 - decoded))
+    assert when(cycles, "last") == [*flushed, last + latched - 1]
     expected = golden_gemm(job)
-    latched = last + beside_dot + timing.INNER_CYCLES
-    sums = [cycle["group_sum"] for cycle in cycles]
-    assert sums[latched - 1] != sums[latched] == expected.group_sums[0, 0, 0]
-    busy = timing.dequantizer_cycles(scale_bits)
-    assert when(cycles, "multiply") == list(range(latched, latched + busy))
-    assert when(cycles, "outer") == [latched + busy]
+    assert cycles[last + latched - 1]["group_sum"] == expected.group_sums[0, 0, 0]
+    assert cycles[last + latched - 2]["group_sum"] != expected.group_sums[0, 0, 0]
+    busy = timing.dequantizer_cycles(array)
+    multiply = range(last + latched + array.zero_point_bits, last + latched + busy)
+    assert when(cycles, "multiply") == list(multiply)
+    assert when(cycles, "outer") == [last + latched + busy - 1]
     results = when(cycles, f"{RESULTS}_tvalid")
-    assert results == [latched + busy + timing.OUTER_CYCLES]
-    assert results == [last + timing.result_cycles(scale_bits)]
+    requantizing = timing.REQUANTIZER_CYCLES if array.requantizer else 0
+    assert results == [last + latched + busy + requantizing]
+    assert results == [last + timing.result_cycles(array)]
     assert cycles[results[0]]["result"] == expected.outputs[0, 0]
     assert when(cycles, "busy")[-1] == results[0]
 
@@ -190,7 +221,7 @@ def test_from_slot_to_result(trace):
 def test_groups_leave_the_dequantizer_back_to_back(trace):
     job = program(groups=4, chunks=1)
     cycles = trace(job, 80)
-    busy = timing.dequantizer_cycles(machine().accelerator.scale_bits)
+    busy = timing.dequantizer_cycles(machine().accelerator)
     ends = issues(cycles)[1::2]  # two slots per group
     assert machine().terms.slots == 2 < busy
     assert np.diff(ends).tolist() == [busy] * 3

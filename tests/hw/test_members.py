@@ -1,5 +1,6 @@
 """Every component's docstring against its signature, found by walking ``hw``."""
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -11,11 +12,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 
 import hw
-from configs.schema import AcceleratorConfig
+from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
 from sw.compile import Machine
-from sw.formats import family_terms, get_family
+from sw.formats import FormatFamily, NumberFormat, family_terms, get_family
 
-from .benches_cocotb.designs import TERNARY, small_machine
+from .benches_cocotb.designs import TERNARY
 
 SECTIONS = ("Timing", "Parameters", "Members", "Raises")
 
@@ -34,23 +35,44 @@ def component_classes() -> list[type[wiring.Component]]:
 
 
 def samples() -> list[dict]:
-    """Values of constructor parameters: with every optional port, and with none."""
+    """Values of constructor parameters: with every optional port, with none, and in between."""
     smallest = Machine(
         accelerator=AcceleratorConfig(name="smallest", rows=1, cols=1, lanes=1),
         family=TERNARY,
         inner_bits=16,
         outer_bits=24,
     )
-    common = {"activation_bits": 8, "bits": 20, "mode": "wrap", "addend_bits": 12, "scale_bits": 8}
-    common |= {"group_bits": 20, "result_bits": 24, "header_bits": 20, "chunk_bits": 32}
-    common |= {"beat_bits": 32, "depth": 4}
-    full = {"machine": small_machine(), "rows": 2, "cols": 3, "lanes": 2, "slots": 2}
+    programmable = AcceleratorConfig(name="all", rows=2, cols=1, lanes=1, programmable=True)
+    bitmod = get_family("bitmod_fp4")
+    largest = dataclasses.replace(smallest, accelerator=programmable, family=bitmod)
+    common = {"activation_bits": 8, "activation_signed": True, "bits": 20, "mode": "wrap"}
+    common |= {"addend_bits": 12, "scale_bits": 8, "group_bits": 20, "result_bits": 24}
+    common |= {"header_bits": 20, "chunk_bits": 32, "beat_bits": 32, "dequantizer_cycles": 8}
+    common |= {"corrected_bits": 22, "activation_sum_bits": 18, "stages": 2, "delay": 1}
+    common |= {"multiplier_bits": 16, "shift_bits": 6, "subtract": False, "pipeline": ()}
+    full = {"machine": largest, "rows": 2, "cols": 3, "lanes": 2, "slots": 2, "depth": 2}
+    full |= {"zero_point_bits": 4, "barrel_shift": 14, "parameter_bits": 66, "programmable": True}
+    full |= {"scale": ScaleConfig(format="e4m3", shift="barrel"), "adders": "compressor"}
+    full |= {"requantizer": RequantizerConfig(), "count_negatives": True}
     # one exponent bit: three slots of two base shifts, so that shift_select exists
-    terms = family_terms(get_family("bitmod_fp4"), lane_exponent_bits=1)
-    full |= {"family": get_family("bitmod_fp4"), "terms": terms}
-    least = {"machine": smallest, "rows": 1, "cols": 1, "lanes": 1, "slots": 1}
-    least |= {"family": TERNARY, "terms": family_terms(TERNARY)}
-    return [common | full, common | least]
+    full |= {"family": bitmod, "terms": family_terms(bitmod, lane_exponent_bits=1)}
+    least = {"machine": smallest, "rows": 1, "cols": 1, "lanes": 1, "slots": 1, "depth": 1}
+    least |= {"zero_point_bits": 0, "barrel_shift": 0, "parameter_bits": 0, "programmable": False}
+    least |= {"scale": ScaleConfig(), "adders": "chain", "requantizer": None}
+    least |= {"family": TERNARY, "terms": family_terms(TERNARY), "count_negatives": False}
+    several = {"family": get_family("ant4"), "terms": family_terms(get_family("ant4"))}
+    one_slot = {"family": ONE_SLOT_PAIR, "terms": family_terms(ONE_SLOT_PAIR)}
+    return [common | full, common | least, common | least | several, common | full | one_slot]
+
+
+#: two formats with a special value, in one slot
+ONE_SLOT_PAIR = FormatFamily(
+    name="one_slot_pair",
+    members=tuple(
+        NumberFormat(name=f"special_{level}", bits=2, levels=(0, 1, level, -1), source="one slot")
+        for level in (2, 4)
+    ),
+)
 
 
 def build(cls: type[wiring.Component], values: dict) -> wiring.Component:
@@ -58,9 +80,16 @@ def build(cls: type[wiring.Component], values: dict) -> wiring.Component:
     parameters = [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
     missing = [p for p in parameters if p not in values]
     assert not missing, f"no sample value for {missing} of {cls.__name__}: add one to samples()"
+    if "family" in parameters and needs_special(cls) and values["family"].special_code is None:
+        values = values | {"family": ONE_SLOT_PAIR, "terms": family_terms(ONE_SLOT_PAIR)}
     component = cls(**{name: values[name] for name in parameters})
     Fragment.get(component, None)
     return component
+
+
+def needs_special(cls: type[wiring.Component]) -> bool:
+    """Whether a component is only for families with a special value."""
+    return cls.__name__.startswith("Special")
 
 
 def sections(cls: type) -> dict[str, str]:

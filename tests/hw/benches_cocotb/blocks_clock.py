@@ -13,12 +13,3 @@ async def edge(dut) -> None:
     """Rising edge and high half."""
     dut.clk.value = 1
     await Timer(1, "ns")
-
-
-async def reset(dut) -> None:
-    """Two cycles of reset."""
-    dut.rst.value = 1
-    for _ in range(2):
-        await settle(dut)
-        await edge(dut)
-    dut.rst.value = 0

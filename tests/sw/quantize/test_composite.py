@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.accelerator import AcceleratorConfig
 from configs.errors import InputError
+from sw.compile import machine_layer
 from sw.formats.block_tables import block_formats, get_block_format
 from sw.formats.planes import dual_binary, nested_read, residual_planes
 from sw.formats.trit_planes import trit_planes
@@ -78,7 +80,7 @@ def test_planes_are_ordinary_matrices() -> None:
         assert len(stack.planes) == len(parts)
         assert stack.bits_per_weight == sum(part.bits_per_weight for part in stack.planes)
         with pytest.raises(InputError, match="several planes"):
-            stack.for_machine()
+            machine_layer(stack, AcceleratorConfig(name="a", rows=1, cols=1, lanes=1))
     stored = residual_planes(weights, bits=8, terms=1).planes[0]
     nested = nested_read(stored, 4)
     assert np.array_equal(plane_matrix(nested).dequantize(np.float64), nested.dequantize())

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.accelerator import AcceleratorConfig
 from configs.errors import InputError
+from sw.compile import machine_layer
 from sw.formats import FormatFamily, NumberFormat, get_family
 from sw.quantize import QuantizedMatrix, quantize_matrix
 
@@ -147,8 +149,9 @@ def test_zero_points_shift_the_levels(matrix):
     for dtype in (np.float16, np.float32, np.float64):
         assert shifted.dequantize(dtype).tolist() == expected
     assert shifted.bits_per_weight == pytest.approx(matrix.bits_per_weight + 2 * 8 / 5)
-    with pytest.raises(InputError, match="zero points cannot run on the machine"):
-        shifted.for_machine()
+    array = AcceleratorConfig(name="a", rows=1, cols=1, lanes=1)
+    with pytest.raises(InputError, match=r"accelerator 'a' does not: set zero_point_bits to \d"):
+        machine_layer(shifted, array)
     # a group of levels 0 with a zero point is not a group of zeros
     codes = np.zeros((1, 4), dtype=np.uint8)
     one = QuantizedMatrix(

@@ -90,10 +90,11 @@ def test_names_of_formats():
             check_format(name)
 
 
-def test_machine_runs_elements_but_no_planes_or_zero_points():
+def test_machine_runs_elements_but_no_planes():
     assert machine_family("mxfp4") is get_family("float4_e2m1fn")
     assert machine_family("bitmod_fp3") is get_family("bitmod_fp3")
-    for name in ("int4_asym", "trit_planes", "residual_int2x2"):
+    assert machine_family("int4_asym") is get_family("int4_full")
+    for name in ("trit_planes", "residual_int2x2"):
         with pytest.raises(InputError, match="cannot run on the machine yet"):
             machine_family(name)
 

@@ -1,0 +1,89 @@
+"""A reset of one clock edge in the middle of a job leaves nothing behind for the next."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from configs.accelerator import AcceleratorConfig
+from hw.top import Accelerator
+from sw.compile import GemmProgram, Machine
+from sw.formats import get_family
+from sw.golden import golden_gemm
+
+STREAMS = ("s_axis_weights", "s_axis_activations")
+
+
+def job(pipeline: tuple[str, ...], zero_points: int) -> GemmProgram:
+    """One output of 3 groups; every sum differs from 0."""
+    array = AcceleratorConfig(
+        name="smallest",
+        rows=1,
+        cols=1,
+        lanes=1,
+        pipeline=pipeline,
+        zero_point_bits=zero_points,
+    )
+    machine = Machine(
+        accelerator=array,
+        family=get_family("int4"),
+        inner_bits=20,
+        outer_bits=32,
+        group_inputs=4,
+    )
+    return GemmProgram(
+        machine=machine,
+        name="reset",
+        group_size=4,
+        codes=np.full((1, 12), 5, dtype=np.uint8),
+        format_ids=np.zeros((1, 3), dtype=np.uint8),
+        scale_codes=np.full((1, 3), 255, dtype=np.uint8),
+        activations=np.arange(1, 13)[None],
+        zero_points=np.full((1, 3), 2) if zero_points else None,
+    )
+
+
+def result_after_reset(program: GemmProgram, reset_at: int) -> int:
+    """Result of the job that is offered again right after a reset in cycle ``reset_at``."""
+    top, t = Accelerator(machine=program.machine), program.tiling
+    found: list[int] = []
+
+    async def run(ctx) -> None:
+        for name in ("tiles", "groups", "chunks", "last_chunks"):
+            ctx.set(getattr(top, f"job_{name}"), getattr(t, name))
+        ctx.set(top.m_axis_results_tready, 1)
+        for cycle in range(-1, reset_at + 100):
+            if cycle in (-1, 0, reset_at + 1):
+                images = (program.weight_beats[0], program.activation_beats[0])
+                beats = dict(zip(STREAMS, (image.tolist() for image in images), strict=True))
+            ctx.set(top.aresetn, cycle not in (-1, reset_at))
+            ctx.set(top.job_valid, cycle in (0, reset_at + 1))
+            for stream in STREAMS:
+                ctx.set(getattr(top, f"{stream}_tvalid"), bool(beats[stream]))
+                ctx.set(
+                    getattr(top, f"{stream}_tdata"), beats[stream][0][0] if beats[stream] else 0
+                )
+                ctx.set(getattr(top, f"{stream}_tlast"), len(beats[stream]) == 1)
+            ctx.set(top.aclk, 0)
+            await ctx.delay(1e-6)
+            taken = [s for s in STREAMS if beats[s] and ctx.get(getattr(top, f"{s}_tready"))]
+            if cycle > reset_at and ctx.get(top.m_axis_results_tvalid):
+                found.append(ctx.get(top.m_axis_results_tdata.as_signed()))
+            for stream in taken:
+                beats[stream].pop(0)
+            ctx.set(top.aclk, 1)
+            await ctx.delay(1e-6)
+
+    simulator = Simulator(top)
+    simulator.add_testbench(run)
+    simulator.run()
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize("zero_points", [0, 3])
+@pytest.mark.parametrize("pipeline", [(), ("operands", "products", "shift")])
+def test_one_edge_of_reset(pipeline: tuple[str, ...], zero_points: int) -> None:
+    program = job(pipeline, zero_points)
+    expected = golden_gemm(program).outputs[0, 0]
+    for reset_at in range(3, 32):
+        assert result_after_reset(program, reset_at) == expected, f"reset in cycle {reset_at}"
