@@ -130,11 +130,20 @@ class Job:
         ------
         InputError : layers of different families, or a format that the accelerator cannot run.
         """
+        array = self.config.accelerator
+        if self.quantized_model is None:
+            formats = {s.format for s in self.plan.values() if s is not None}
+            check_recipe_formats(array, sorted(formats))
+        check_family(array, self.decoded_family)
+        return self.decoded_family
+
+    @cached_property
+    def decoded_family(self) -> FormatFamily:
+        """The family, whether or not its scales and zero points suit the accelerator."""
         if self.quantized_model is not None:
             found = {m.family.name: m.family for m in self.quantized_model.layers.values()}
         else:
             formats = {s.format for s in self.plan.values() if s is not None}
-            check_recipe_formats(self.config.accelerator, sorted(formats))
             families = [machine_family(name) for name in sorted(formats)]
             found = {family.name: family for family in families}
         if not found:
@@ -144,9 +153,7 @@ class Job:
                 f"the layers use {len(found)} format families ({', '.join(sorted(found))}): "
                 "a machine decodes one, quantize all layers to formats of one family"
             )
-        (family,) = found.values()
-        check_family(self.config.accelerator, family)
-        return family
+        return next(iter(found.values()))
 
     @cached_property
     def plan(self) -> Plan:
@@ -215,7 +222,7 @@ class Job:
     @cached_property
     def machine(self) -> Machine:
         """The machine, ``auto`` widths proved for the model (worst case without weights)."""
-        array = self.config.accelerator
+        array, family = self.config.accelerator, self.family
         fixed = (array.inner_accumulator.bits, array.outer_accumulator.bits)
         if "auto" not in fixed:
             widths = (0, 0)  # not used
@@ -227,7 +234,7 @@ class Job:
         else:
             longest = max(linear.in_features for linear in self.linears)
             return self.worst_case_machine(longest)
-        return resolve_machine(array, self.family, *widths, group_inputs=self.group_inputs)
+        return resolve_machine(array, family, *widths, group_inputs=self.group_inputs)
 
     @property
     def group_inputs(self) -> int:
@@ -236,11 +243,14 @@ class Job:
         return max(min(sizes[x.name], x.in_features) for x in self.linears if x.name in sizes)
 
     def worst_case_machine(self, k: int) -> Machine:
-        """The machine with ``auto`` widths that hold for any weights of K up to ``k``."""
-        array = self.config.accelerator
+        """The machine with ``auto`` widths that hold for any weights of K up to ``k``.
+
+        For a bare shape: whether the weights' scales suit the accelerator is not asked.
+        """
+        array, family = self.config.accelerator, self.decoded_family
         group_size = max(self.group_sizes.values())
-        widths = worst_case_widths(array, self.family, group_size=group_size, k=k)
-        return resolve_machine(array, self.family, *widths, group_inputs=group_size)
+        widths = worst_case_widths(array, family, group_size=group_size, k=k)
+        return resolve_machine(array, family, *widths, group_inputs=group_size)
 
     @cached_property
     def linears(self) -> tuple[LinearShape, ...]:

@@ -74,11 +74,6 @@ class ScaleConfig:
         """Bits by which the dequantizer multiplies one by one."""
         return self.integer_bits - self.barrel_shift
 
-    @property
-    def product_growth(self) -> int:
-        """Bits that a product with the largest scale needs above those of the other factor."""
-        return self.largest_shift if self.format == "e8m0" else self.integer_bits
-
 
 @dataclass(frozen=True, kw_only=True)
 class RequantizerConfig:

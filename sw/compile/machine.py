@@ -130,11 +130,6 @@ class Machine:
         """Width of the dequantizer's group sum, which doubles once per scale bit but the last."""
         return self.corrected_bits + self.accelerator.scale.serial_bits - 1
 
-    @property
-    def product_bits(self) -> int:
-        """Width of a whole scaled group sum, as the outer accumulator takes it bit by bit."""
-        return self.corrected_bits + self.accelerator.scale.product_growth
-
 
 def check_family(array: AcceleratorConfig, family: FormatFamily) -> None:
     """Refuse formats that an accelerator cannot decode."""

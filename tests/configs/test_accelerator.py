@@ -48,19 +48,19 @@ def test_activation_range(signed: bool, ends: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "serial", "barrel", "growth", "code"),
+    ("scale", "serial", "barrel", "integer", "code"),
     [
         (ScaleConfig(), 8, 0, 8, 8),
-        (ScaleConfig(format="e8m0", binades=15), 16, 0, 15, 4),
-        (ScaleConfig(format="e8m0", binades=16), 17, 0, 16, 5),
-        (ScaleConfig(format="e8m0", shift="barrel"), 1, 15, 15, 4),
+        (ScaleConfig(format="e8m0", binades=15), 16, 0, 16, 4),
+        (ScaleConfig(format="e8m0", binades=16), 17, 0, 17, 5),
+        (ScaleConfig(format="e8m0", shift="barrel"), 1, 15, 16, 4),
         (ScaleConfig(format="e4m3"), 18, 0, 18, 8),
         (ScaleConfig(format="e4m3", shift="barrel"), 4, 14, 18, 8),
     ],
 )
-def test_scale_widths(scale, serial, barrel, growth, code) -> None:
-    found = (scale.serial_bits, scale.barrel_shift, scale.product_growth, scale.code_bits)
-    assert found == (serial, barrel, growth, code)
+def test_scale_widths(scale, serial, barrel, integer, code) -> None:
+    found = (scale.serial_bits, scale.barrel_shift, scale.integer_bits, scale.code_bits)
+    assert found == (serial, barrel, integer, code)
 
 
 def test_a_shared_dequantizer_takes_a_pass_per_row() -> None:

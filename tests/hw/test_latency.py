@@ -20,6 +20,7 @@ from hw.dequant import DequantizerControl, SerialDequantizer
 from hw.pe import SerialPE
 from hw.top import Accelerator
 from sw.compile import GemmProgram, Machine, RequantizerParameters
+from sw.compile.scales import largest_code
 from sw.formats import get_family
 from sw.golden import golden_gemm
 
@@ -69,7 +70,7 @@ def program(groups: int, chunks: int, **options: Any) -> GemmProgram:
         group_size=chunks,
         codes=np.full((1, inputs), 5, dtype=np.uint8),  # level 6 = 2 + 4 or 8 - 2
         format_ids=np.zeros((1, groups), dtype=np.uint8),
-        scale_codes=np.full((1, groups), 255, dtype=np.uint8),
+        scale_codes=np.full((1, groups), largest_code(built.accelerator.scale), dtype=np.uint8),
         activations=np.arange(1, inputs + 1)[None],
         **stages,
     )

@@ -1,16 +1,22 @@
 """A reset of one clock edge in the middle of a job leaves nothing behind for the next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from configs.accelerator import AcceleratorConfig
+from configs.accelerator import AcceleratorConfig, AccumulatorConfig
 from hw.top import Accelerator
 from sw.compile import GemmProgram, Machine
 from sw.formats import get_family
 from sw.golden import golden_gemm
 
 STREAMS = ("s_axis_weights", "s_axis_activations")
+
+
+#: five times this overflows the inner accumulator
+LARGE = 127
 
 
 def job(pipeline: tuple[str, ...], zero_points: int) -> GemmProgram:
@@ -21,12 +27,13 @@ def job(pipeline: tuple[str, ...], zero_points: int) -> GemmProgram:
         cols=1,
         lanes=1,
         pipeline=pipeline,
+        inner_accumulator=AccumulatorConfig(mode="flag"),
         zero_point_bits=zero_points,
     )
     machine = Machine(
         accelerator=array,
         family=get_family("int4"),
-        inner_bits=20,
+        inner_bits=9,
         outer_bits=32,
         group_inputs=4,
     )
@@ -42,10 +49,15 @@ def job(pipeline: tuple[str, ...], zero_points: int) -> GemmProgram:
     )
 
 
-def result_after_reset(program: GemmProgram, reset_at: int) -> int:
-    """Result of the job that is offered again right after a reset in cycle ``reset_at``."""
+def result_after_reset(program: GemmProgram, reset_at: int) -> tuple[int, int]:
+    """Result and inner overflow bit of the job offered right after a reset in cycle ``reset_at``.
+
+    The job before has activations of which a single step overflows.
+    """
+    before = replace(program, activations=np.full_like(program.activations, LARGE))
     top, t = Accelerator(machine=program.machine), program.tiling
     found: list[int] = []
+    flags: list[int] = []
 
     async def run(ctx) -> None:
         for name in ("tiles", "groups", "chunks", "last_chunks"):
@@ -53,7 +65,8 @@ def result_after_reset(program: GemmProgram, reset_at: int) -> int:
         ctx.set(top.m_axis_results_tready, 1)
         for cycle in range(-1, reset_at + 100):
             if cycle in (-1, 0, reset_at + 1):
-                images = (program.weight_beats[0], program.activation_beats[0])
+                offered = before if cycle <= 0 else program
+                images = (offered.weight_beats[0], offered.activation_beats[0])
                 beats = dict(zip(STREAMS, (image.tolist() for image in images), strict=True))
             ctx.set(top.aresetn, cycle not in (-1, reset_at))
             ctx.set(top.job_valid, cycle in (0, reset_at + 1))
@@ -68,6 +81,7 @@ def result_after_reset(program: GemmProgram, reset_at: int) -> int:
             taken = [s for s in STREAMS if beats[s] and ctx.get(getattr(top, f"{s}_tready"))]
             if cycle > reset_at and ctx.get(top.m_axis_results_tvalid):
                 found.append(ctx.get(top.m_axis_results_tdata.as_signed()))
+                flags.append(ctx.get(top.inner_overflow))
             for stream in taken:
                 beats[stream].pop(0)
             ctx.set(top.aclk, 1)
@@ -77,13 +91,16 @@ def result_after_reset(program: GemmProgram, reset_at: int) -> int:
     simulator.add_testbench(run)
     simulator.run()
     assert len(found) == 1
-    return found[0]
+    return found[0], flags[-1]
 
 
 @pytest.mark.parametrize("zero_points", [0, 3])
 @pytest.mark.parametrize("pipeline", [(), ("operands", "products", "shift")])
 def test_one_edge_of_reset(pipeline: tuple[str, ...], zero_points: int) -> None:
     program = job(pipeline, zero_points)
-    expected = golden_gemm(program).outputs[0, 0]
+    golden = golden_gemm(program)
+    assert not golden.inner_overflow.any()
+    expected = golden.outputs[0, 0]
     for reset_at in range(3, 32):
-        assert result_after_reset(program, reset_at) == expected, f"reset in cycle {reset_at}"
+        after = result_after_reset(program, reset_at)
+        assert after == (expected, 0), f"reset in cycle {reset_at}"
