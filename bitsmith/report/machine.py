@@ -151,7 +151,7 @@ def _pe(run: Run) -> Markup:
             f"{array['activation_bits']}-bit activation, negated or not, shifted by 0..{largest}",
         ),
         arrow(x + width / 2, 94, x + width / 2, 110),
-        _box(x, 112, width, 50, "s0", "adder tree", "exact sum, shifted by the slot's base shift"),
+        _box(x, 112, width, 50, "s0", "lane adders", "exact sum, shifted by the slot's base shift"),
         arrow(x + width / 2, 162, x + width / 2, 178),
     ]
     registers = [
