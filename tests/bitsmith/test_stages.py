@@ -32,6 +32,7 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_run(name: str, tmp_path: Path) -> None:
     format_name, accelerator = RUNS[name]
+    groups = {"group_size": 32}
     run = {
         "workload": {
             "model": "scribe_1m",
@@ -39,7 +40,7 @@ def test_run(name: str, tmp_path: Path) -> None:
             "decode_tokens": 1,
             "evaluation_bytes": 0,
         },
-        "quantization": {"format": format_name, "group_size": 32},
+        "quantization": {"format": format_name} | ({} if "fp4" in format_name else groups),
         "accelerator": accelerator,
         "technology": "generic_28nm",
         "verify": {"tokens": 2, "random_shapes": 2},
