@@ -20,6 +20,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.area
 	$(BIN)/python -m benchmarks.pe
+	$(BIN)/python -m benchmarks.float_pe
 	$(BIN)/python -m benchmarks.simulator
 	$(BIN)/python -m benchmarks.quantizers
 	$(BIN)/python -m benchmarks.whole_model

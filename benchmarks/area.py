@@ -14,86 +14,92 @@ from typing import Any
 from amaranth.lib import wiring
 
 from benchmarks.synthesis import LIBERTY, synthesize, unpacked
+from configs.accelerator import FloatConfig
 from configs.errors import InputError
 from configs.schema import AcceleratorConfig, TechnologyConfig, load_axis
 from costmodel import machine_area
-from hw.dequant import SerialDequantizer
-from hw.pe import SerialPE
+from hw.array.parts import activation_decoder, inner_pe, make_dequantizer
+from hw.dequant import FloatEncoder
 from hw.terms import TermDecoder
 from hw.top import Accelerator
-from sw.compile import Machine
+from sw.compile import Machine, resolve_machine, worst_case_widths
 from sw.formats import get_family
 
 TECHNOLOGY = "sg13g2_130nm"
-#: format -> inner and outer width, enough for groups of 128 and a few hundred inputs
-WIDTHS = {"bitmod_fp4": (20, 34), "int8": (23, 37)}
+#: enough for groups of this size and this many inputs
+GROUP_SIZE, INPUTS = 128, 512
+_FLOATS: dict[str, Any] = {"activation_format": "float16"}
+_FUSED = FloatConfig(alignment="pe", guard_bits=0, normalization="full", mantissa_bits=12)
+#: format of the weights, lanes, and what else is set
+MACHINES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "bitmod_fp4": ("bitmod_fp4", 4, {}),
+    "int8": ("int8", 4, {}),
+    "bitmod_fp4 x float16, row aligned": ("bitmod_fp4", 4, _FLOATS),
+    "bitmod_fp4 x float16, aligning": (
+        "bitmod_fp4",
+        4,
+        _FLOATS | {"floating": FloatConfig(alignment="pe")},
+    ),
+    "bitmod_fp4 x float16, exact": (
+        "bitmod_fp4",
+        4,
+        _FLOATS | {"floating": FloatConfig(datapath="exact")},
+    ),
+    "float16 x float16": ("float16", 1, _FLOATS | {"floating": _FUSED, "pe": "multiplier"}),
+    "int8 x int8, multipliers": ("int8", 4, {"pe": "multiplier"}),
+}
 
 
-def machine(format_name: str) -> Machine:
-    """The 2x2x4 machine that is measured."""
-    inner, outer = WIDTHS[format_name]
-    array = AcceleratorConfig(name="measured_2x2x4", rows=2, cols=2, lanes=4)
+def machine(name: str) -> Machine:
+    """The 2x2 machine that is measured."""
+    format_name, lanes, options = MACHINES[name]
+    array = AcceleratorConfig(name="measured_2x2", rows=2, cols=2, lanes=lanes, **options)
     family = get_family(format_name)
-    return Machine(accelerator=array, family=family, inner_bits=inner, outer_bits=outer)
+    widths = worst_case_widths(array, family, group_size=GROUP_SIZE, k=INPUTS)
+    return resolve_machine(array, family, *widths)
 
 
-def components(built: Machine) -> Iterator[tuple[str, tuple[str, ...], wiring.Component]]:
-    """(name, blocks of the model, component) of everything that is synthesized."""
-    array = built.accelerator
-    yield (
-        "SerialPE",
-        ("pe.",),
-        SerialPE(
-            terms=built.terms,
-            lanes=array.lanes,
-            activation_bits=array.activation_bits,
-            activation_signed=array.activation_signed,
-            bits=built.inner_bits,
-            mode=array.inner_accumulator.mode,
-            adders=array.adders,
-            pipeline=array.pipeline,
-        ),
-    )
-    yield (
-        "SerialDequantizer",
-        ("dequantizer.",),
-        SerialDequantizer(
-            group_bits=built.inner_bits,
-            corrected_bits=built.corrected_bits,
-            activation_sum_bits=built.activation_sum_bits,
-            zero_point_bits=array.zero_point_bits,
-            scale_bits=array.scale.serial_bits,
-            barrel_shift=array.scale.barrel_shift,
-            bits=built.outer_bits,
-            mode=array.outer_accumulator.mode,
-            rows=array.rows_per_dequantizer,
-        ),
-    )
-    yield "TermDecoder", ("decoder",), TermDecoder(family=built.family, terms=built.terms)
-    yield "Accelerator 2x2x4", ("",), Accelerator(machine=built)
+def components(built: Machine) -> Iterator[tuple[tuple[str, ...], wiring.Component]]:
+    """(blocks of the model, component) of everything that is synthesized."""
+    yield ("pe.",), inner_pe(built)
+    yield ("dequantizer.",), make_dequantizer(built)
+    yield ("decoder",), TermDecoder(family=built.family, terms=built.terms)
+    if built.float_exponents is not None:
+        exponent_bits, unit_exponent = built.float_exponents
+        yield ("activations",), activation_decoder(built)
+        yield (
+            ("encoder",),
+            FloatEncoder(
+                cols=1,
+                bits=built.outer_bits,
+                exponent_bits=exponent_bits,
+                unit_exponent=unit_exponent,
+            ),
+        )
+    yield ("",), Accelerator(machine=built)
 
 
-def modelled_um2(name: str, built: Machine, blocks: tuple[str, ...], technology) -> float:
-    """The model's area of one component."""
+def modelled_um2(built: Machine, blocks: tuple[str, ...], technology: TechnologyConfig) -> float:
+    """The model's area of one component; ``("",)`` is the whole machine."""
     areas = [b for b in machine_area(built, technology) if b.block.startswith(blocks)]
-    if name.startswith("Accelerator"):
+    if blocks == ("",):
         return sum(b.total_um2 for b in areas)
-    lanes = built.accelerator.lanes
-    return sum(b.area_um2 * (lanes if b.block == "pe.products" else 1) for b in areas)
+    lanes, per_lane = built.accelerator.lanes, ("pe.products", "pe.alignment")
+    return sum(b.area_um2 * (lanes if b.block in per_lane else 1) for b in areas)
 
 
 def measure(technology: TechnologyConfig, liberty: Path | None) -> Iterator[dict[str, Any]]:
-    """One row per format and component."""
+    """One row per machine and component."""
     with unpacked(liberty) as library:
-        for format_name in WIDTHS:
-            built = machine(format_name)
-            for name, blocks, component in components(built):
+        for name in MACHINES:
+            built = machine(name)
+            for blocks, component in components(built):
                 found = synthesize(component, liberty=library, ecp5=True)
-                model = modelled_um2(name, built, blocks, technology)
+                model = modelled_um2(built, blocks, technology)
                 area = found.area_um2
                 yield {
-                    "format": format_name,
-                    "block": name,
+                    "machine": name,
+                    "block": type(component).__name__,
                     "model_um2": round(model, 1),
                     "synthesized_um2": area,
                     "difference_percent": area and round(100 * (model / area - 1), 1),
@@ -106,14 +112,14 @@ def _print_head(liberty: Path | None) -> None:
     if liberty is None:
         print(f"no {LIBERTY.name}: area is not measured, give --liberty FILE")
     print(f"model: {TECHNOLOGY}; ECP5: LUT4 with carry cells as 2 and distributed RAM as 4")
-    print(f"{'format':12}{'block':20}{'model um2':>12}{'synth. um2':>14}{'diff %':>9}", end="")
+    print(f"{'machine':36}{'block':20}{'model um2':>12}{'synth. um2':>14}{'diff %':>9}", end="")
     print(f"{'LUT4':>8}{'FF':>7}")
 
 
 def _print_row(row: dict[str, Any]) -> None:
     area, difference = row["synthesized_um2"], row["difference_percent"]
     print(
-        f"{row['format']:12}{row['block']:20}{row['model_um2']:>12,.0f}"
+        f"{row['machine']:36}{row['block']:20}{row['model_um2']:>12,.0f}"
         + (f"{area:>14,.0f}{difference:>+9.1f}" if area else f"{'-':>14}{'-':>9}")
         + f"{row['lut4']:>8}{row['flip_flops']:>7}",
         flush=True,

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.pe import dot_bits, shift_select_bits
-from hw.terms import term_layout
+from hw.terms import bit_layout
 from sw.formats import TermTable
 
 from .mac import balanced_sum, extended, subtract_lane
@@ -78,7 +78,7 @@ class FirstPE(wiring.Component):
         #: of one lane, before negation
         self.lane_bits = activation_bits + terms.largest_exponent
         members = {
-            "terms_in": In(data.ArrayLayout(term_layout(self.exponent_bits), lanes)),
+            "terms_in": In(data.ArrayLayout(bit_layout(self.exponent_bits), lanes)),
             "activations": In(data.ArrayLayout(signed(activation_bits), lanes)),
             "last": In(1),
             "group_sum": Out(signed(bits)),

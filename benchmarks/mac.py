@@ -114,7 +114,7 @@ class ParallelPE(wiring.Component):
         self.accumulator = Accumulator(
             bits=bits, addend_bits=self.dot_bits, mode="wrap", subtract=True
         )
-        slot = data.ArrayLayout(term_layout(terms.exponent_bits), lanes)
+        slot = data.ArrayLayout(term_layout(terms), lanes)
         super().__init__(
             {
                 "terms_in": In(data.ArrayLayout(slot, terms.slots)),
@@ -199,7 +199,7 @@ class ColumnTerms(wiring.Component):
         self.lanes = lanes
         self.parallel = parallel
         self.slot_bits = 0 if parallel else (terms.slots - 1).bit_length()
-        slot = data.ArrayLayout(term_layout(terms.exponent_bits), lanes)
+        slot = data.ArrayLayout(term_layout(terms), lanes)
         members = {
             "codes": In(lanes * family.bits),
             "valid": In(1),
@@ -293,6 +293,35 @@ class ColumnLevels(wiring.Component):
                             m.d.comb += level.eq(value if value is not None else 0)
             valid = self.valid.replicate(len(level))
             m.d.sync += self.levels[lane].eq(level & valid)
+        return m
+
+
+class ActivationRegister(wiring.Component):
+    """Integer activations of one row, registered.
+
+    Timing
+    ------
+    One cycle.
+
+    Parameters
+    ----------
+    bits : int
+        Width of all of them.
+
+    Members
+    -------
+    values : ``In(bits)``
+        Activations.
+    registered : ``Out(bits)``
+        The same, one cycle later.
+    """
+
+    def __init__(self, *, bits: int) -> None:
+        super().__init__({"values": In(bits), "registered": Out(bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.registered.eq(self.values)
         return m
 
 

@@ -34,7 +34,7 @@ def _program(machine: Machine) -> GemmProgram:
     random = np.random.default_rng(_SEED)
     groups = -(-SHAPE.k // SHAPE.group_size)
     family = machine.family
-    low, high = machine.accelerator.activation_range
+    low, high = machine.accelerator.integer_range
     return GemmProgram(
         machine=machine,
         name="benchmark",

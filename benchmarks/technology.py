@@ -14,10 +14,11 @@ from amaranth import Module
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from benchmarks.area import components, machine
+from benchmarks.area import machine
 from benchmarks.liberty import Library
 from benchmarks.synthesis import LIBERTY, Synthesis, synthesize, unpacked
 from configs.errors import InputError
+from hw.array.parts import inner_pe
 
 VOLTS = 1.2
 #: random independent data change a bit in every second evaluation
@@ -107,8 +108,7 @@ def figures(liberty: Path) -> dict[str, Sourced]:
             raise InputError(f"the Liberty file is not that of IHP SG13G2: it has no cell '{name}'")
     adder = synthesize(_Adder(), liberty=liberty)
     storage = synthesize(_Storage(), liberty=liberty)
-    bench = machine("bitmod_fp4")
-    pe = next(part for name, _, part in components(bench) if name == "SerialPE")
+    pe = inner_pe(machine("bitmod_fp4"))
     leakage = {
         "leakage_power_mw_per_mm2": (
             library.leakage_mw_per_mm2(synthesize(pe, liberty=liberty).cells),

@@ -13,14 +13,15 @@ from configs.errors import InputError
 from configs.schema import RunConfig
 from costmodel import read_figures
 from sim import ModelTiming, array_linears, simulate_model
-from sw.accumulators import BoundReport, layer_bounds
+from sw.accumulators import BoundReport, FloatBounds, layer_bounds, layer_float_bounds
 from sw.compile import (
     Machine,
+    activation_range,
     check_family,
     check_recipe_formats,
     machine_layer,
-    machine_terms,
     resolve_machine,
+    step_terms,
     worst_case_widths,
 )
 from sw.formats import FormatFamily
@@ -200,7 +201,7 @@ class Job:
     def bounds(self) -> BoundReport:
         """Exact accumulator bounds of every layer on this machine's schedule."""
         array = self.config.accelerator
-        terms = machine_terms(array, self.family)
+        terms = step_terms(array, self.family)
         layers = {}
         for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds"):
             layer = machine_layer(matrix, array)
@@ -209,7 +210,7 @@ class Job:
                 terms=terms,
                 group_size=layer.group_size,
                 lanes=array.lanes,
-                input_range=array.activation_range,
+                input_range=activation_range(array),
                 scale_codes=layer.scales,
                 outer_levels=None if layer.zero_points is None else layer.corrected_levels,
             )
@@ -220,11 +221,28 @@ class Job:
         )
 
     @cached_property
+    def float_bounds(self) -> dict[str, FloatBounds]:
+        """Largest errors of every layer on an aligned machine, over all activations."""
+        array, found = self.config.accelerator, {}
+        for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds"):
+            layer = machine_layer(matrix, array)
+            members = layer.family.members
+            padding = np.array([member.levels[member.padding_code] for member in members])
+            found[name] = layer_float_bounds(
+                layer.levels,
+                widths=self.machine.floating,
+                group_size=layer.group_size,
+                scale_codes=layer.scale_codes,
+                padding=padding[layer.format_ids],
+            )
+        return found
+
+    @cached_property
     def machine(self) -> Machine:
         """The machine, ``auto`` widths proved for the model (worst case without weights)."""
         array, family = self.config.accelerator, self.family
         fixed = (array.inner_accumulator.bits, array.outer_accumulator.bits)
-        if "auto" not in fixed:
+        if "auto" not in fixed or array.is_aligned:
             widths = (0, 0)  # not used
         elif self.has_weights:
             inner, outer = self.bounds.minimal_widths()

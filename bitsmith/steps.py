@@ -15,13 +15,14 @@ from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim import HOST_WORK
 from sw.accumulators import Stage, overflowing_channels, witness
-from sw.compile import Machine, machine_layer
+from sw.compile import Machine, activation_range, machine_layer, step_terms
 from sw.models import LanguageAccuracy, language_accuracy, quantized_linear
 from sw.models.evaluate import tokenized
 from sw.quantize import QuantizedModel
 from sw.quantize.error import relative_error, sqnr_db
 from sw.quantize.kv_cache import kv_hook
 
+from .float_errors import float_errors
 from .job import Job
 from .strict_json import write_text
 from .verify import layer_cases, random_cases, verify
@@ -100,7 +101,11 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
     share = wanted / max(1, int(whole.byte_lengths.sum()))
     text = whole.spread(max(1, round(len(whole.ids) * share)), context)
     recipe = job.config.quantization
-    bits, kv = recipe.activation_bits, recipe.kv_cache
+    array, kv = job.config.accelerator, recipe.kv_cache
+    activations: int | str = recipe.activation_bits
+    described = f"INT{activations} per token"
+    if array.has_floats:
+        activations = described = array.activation_format
     cache = kv_hook(kv) if kv else None
     cached = f", keys INT{kv.key_bits}, values INT{kv.value_bits}" if kv else ""
     linear = job.around.linear
@@ -110,8 +115,8 @@ def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
             quantized_linear(job.quantized, None, otherwise=linear),
             cache,
         ),
-        f"weights and activations quantized (INT{bits} per token{cached})": (
-            quantized_linear(job.quantized, bits, otherwise=linear),
+        f"weights and activations quantized ({described}{cached})": (
+            quantized_linear(job.quantized, activations, otherwise=linear),
             cache,
         ),
     }
@@ -156,6 +161,8 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
     high (channels that some input can overflow at the machine's widths); layers[].witnesses[]:
     stage, channel, bits, value, group, chunk, slot, inputs (activations that reach ``value`` in the
     worst channel, so that one bit less than ``bits`` fails).
+
+    On a machine with an aligned floating-point datapath those of :mod:`bitsmith.float_errors`.
     """
     if not job.has_weights:
         array = job.config.accelerator
@@ -163,6 +170,8 @@ def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
         worst = given == ("auto", "auto")
         state = "are the worst case of the format" if worst else "that were given are not checked"
         return {"skipped": f"the workload has no weights; the widths {state}"}
+    if job.config.accelerator.is_aligned:
+        return float_errors(job)
     machine = job.machine
     modes = (job.bounds.inner_mode, job.bounds.outer_mode)
     overflows = [
@@ -191,10 +200,10 @@ def _witness(job: Job, layer: str, stage: Stage, channel: int) -> dict[str, Any]
     mode = job.bounds.inner_mode if stage == "inner" else job.bounds.outer_mode
     found = witness(
         weights.levels[channel],
-        terms=job.machine.terms,
+        terms=step_terms(array, job.machine.family),
         group_size=weights.group_size,
         lanes=array.lanes,
-        input_range=array.activation_range,
+        input_range=activation_range(array),
         scale_row=weights.scales[channel],
         stage=stage,
         mode=mode,
@@ -215,12 +224,12 @@ def simulate_step(job: Job, folder: Path) -> dict[str, Any]:
     """
     timing, clock_hz = job.timing, job.config.accelerator.clock_mhz * 1e6
     array = job.config.accelerator
-    peak = array.rows * array.cols * array.lanes / job.machine.terms.slots
+    peak = array.rows * array.cols * array.lanes / job.machine.slots
     step = timing.decode_step_cycles
     return {
         "prefill_tokens": timing.prefill_tokens,
         "decode_tokens": timing.decode_tokens,
-        "slots": job.machine.terms.slots,
+        "slots": job.machine.slots,
         "prefill_cycles": timing.prefill_cycles,
         "decode_step_cycles": step,
         "total_cycles": timing.total_cycles,
@@ -289,13 +298,20 @@ def rtl_step(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def machine_widths(machine: Machine) -> dict[str, Any]:
-    """Widths and modes of a machine, as :func:`rtl_step` reports them."""
+    """Widths and modes of a machine, as :func:`rtl_step` reports them.
+
+    Where sums are rounded, the modes are the rounding and the widths those of mantissas.
+    """
+    array = machine.accelerator
+    modes: tuple[str, str] = (array.inner_accumulator.mode, array.outer_accumulator.mode)
+    if array.is_aligned:
+        modes = (array.floating.rounding, array.floating.rounding)
     return {
         "inner_bits": machine.inner_bits,
         "outer_bits": machine.outer_bits,
         "held_bits": machine.held_bits,
-        "inner_mode": machine.accelerator.inner_accumulator.mode,
-        "outer_mode": machine.accelerator.outer_accumulator.mode,
+        "inner_mode": modes[0],
+        "outer_mode": modes[1],
         "weight_beat_bits": machine.weight_beat_bits,
         "activation_beat_bits": machine.activation_beat_bits,
         "result_beat_bits": machine.result_beat_bits,

@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 from hw.benches.batch import BatchBench, RtlResult
 from hw.benches.waves import first_wrong_step
 from sim import CycleReport, Gaps, simulate_gemm
-from sw.compile import GemmProgram, Machine, RequantizerParameters, dyadic, machine_layer
+from sw.compile import (
+    GemmProgram,
+    Machine,
+    RequantizerParameters,
+    dyadic,
+    machine_activations,
+    machine_layer,
+)
 from sw.compile.scales import largest_code
 from sw.formats.pairs import without_crowded_pairs
 from sw.golden import GoldenResult, golden_gemm
-from sw.quantize import QuantizedMatrix, quantize_activations
+from sw.quantize import QuantizedMatrix
 
 #: a gap follows a beat with this probability, and lasts up to this many cycles
 GAP_PROBABILITY = 0.2
@@ -97,7 +104,7 @@ def layer_cases(
             continue
         seen.add(weights.shape)
         array = machine.accelerator
-        codes, _ = quantize_activations(inputs[name], bits=array.activation_bits)
+        codes, _ = machine_activations(inputs[name], array)
         if not array.activation_signed:
             # no quantizer here gives unsigned codes: the same numbers around the middle instead
             codes = codes + (1 << array.activation_bits - 1)
@@ -116,14 +123,15 @@ def random_program(
     family, groups = machine.family, -(-k // group_size)
     ids = rng.integers(0, len(family.members), (n, groups))
     of_weight = ids[:, np.arange(k) // group_size]
-    codes = np.zeros((n, k), dtype=np.uint8)
+    kind = np.uint8 if family.bits <= 8 else np.uint16
+    codes = np.zeros((n, k), dtype=kind)
     for index, member in enumerate(family.members):
         used = np.flatnonzero([level is not None for level in member.levels])
         drawn = used[rng.integers(0, len(used), (n, k))]
-        codes = np.where(of_weight == index, drawn, codes).astype(np.uint8)
+        codes = np.where(of_weight == index, drawn, codes).astype(kind)
     if family.pairs:
         codes = without_crowded_pairs(codes, family.stored_bits)
-    low, high = machine.accelerator.activation_range
+    low, high = machine.activation_codes
     return GemmProgram(
         machine=machine,
         name=f"random {m}x{n}x{k} G{group_size}",
@@ -268,6 +276,11 @@ def _other_differences(
     checks = [
         ("inner overflow bits", expected.inner_overflow.tolist(), got.inner_overflow.tolist()),
         ("outer overflow bits", expected.outer_overflow.tolist(), got.outer_overflow.tolist()),
+        (
+            "invalid activations",
+            expected.invalid_activations.tolist(),
+            got.invalid_activations.tolist(),
+        ),
         ("protocol error", False, got.protocol_error),
         ("result beat with TLAST", t.tiles * t.rows, got.last_beat),
         ("total cycles", cycles.total_cycles, got.total_cycles),

@@ -8,6 +8,8 @@ from .errors import InputError, check_range
 AccumulatorMode = Literal["wrap", "saturate", "flag"]
 #: optional pipeline registers, in the order in which a slot passes them
 PipelineStage = Literal["operands", "products", "shift"]
+#: floating-point activations, named as in ``sw.formats``
+FloatFormat = Literal["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 #: largest shift of an E4M3 scale: exponent fields 1..15 (0 is as 1, without the hidden bit)
 E4M3_SHIFT = 14
 E4M3_SIGNIFICAND_BITS = 4
@@ -90,8 +92,36 @@ class RequantizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FloatConfig:
+    """What a machine does with floating-point activations (docs/numerics.md, "Floating point").
+
+    ``aligned`` rounds: the lanes of a chunk to the largest exponent among them, every step of an
+    accumulator to its mantissa. ``exact`` turns activations into fixed-point numbers at the edge of
+    the array and accumulates all bits (Kulisch); the settings below it do not matter then.
+    """
+
+    datapath: Literal["aligned", "exact"] = "aligned"
+    #: where a chunk is aligned: activations once per row, or products in every PE (BitMoD)
+    alignment: Literal["row", "pe"] = "row"
+    #: bits kept below the significand of the chunk's largest number
+    guard_bits: int = 3
+    rounding: Literal["truncate", "nearest_even"] = "nearest_even"
+    #: inner accumulator's mantissa, two's complement
+    mantissa_bits: int = 16
+    #: its exponent only grows, or is the smallest one after every step, rounded once (as IEEE 754)
+    normalization: Literal["right", "full"] = "right"
+    #: outer accumulator's mantissa, two's complement
+    outer_mantissa_bits: int = 25
+
+    def __post_init__(self) -> None:
+        check_range("guard_bits", self.guard_bits, 0, 16)
+        check_range("mantissa_bits", self.mantissa_bits, 4, 40)
+        check_range("outer_mantissa_bits", self.outer_mantissa_bits, 4, 48)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcceleratorConfig:
-    """An output-stationary array of bit-serial PEs (DESIGN: the machine)."""
+    """An output-stationary array of PEs (DESIGN: the machine)."""
 
     name: str
     #: PE rows, one token each
@@ -100,7 +130,13 @@ class AcceleratorConfig:
     cols: int
     #: products per PE and cycle
     lanes: int
-    #: activation width in bits
+    #: how a PE uses a weight: term by term, one slot each, or whole, with a multiplier
+    pe: Literal["serial", "multiplier"] = "serial"
+    #: integers of ``activation_bits``, or floating-point numbers
+    activation_format: Literal["integer"] | FloatFormat = "integer"
+    #: arithmetic on floating-point activations
+    floating: FloatConfig = FloatConfig()
+    #: width of integer activations
     activation_bits: int = 8
     #: two's complement activations, or unsigned ones
     activation_signed: bool = True
@@ -147,10 +183,49 @@ class AcceleratorConfig:
             )
         if len(set(self.pipeline)) < len(self.pipeline):
             raise InputError(f"pipeline names a stage twice: {', '.join(self.pipeline)}")
+        self._check_multiplier()
+        if self.has_floats:
+            self._check_floats()
+        elif self.floating != FloatConfig():
+            raise InputError("floating is given, but activation_format is integer")
+
+    def _check_multiplier(self) -> None:
+        """Settings that only make sense for weights taken term by term."""
+        if self.pe == "multiplier" and (self.slots not in ("auto", 1) or self.programmable):
+            raise InputError("a multiplier PE has 1 slot and no programmable special values")
+
+    def _check_floats(self) -> None:
+        """Settings that floating-point activations exclude."""
+        if self.zero_point_bits or self.requantizer is not None:
+            raise InputError(
+                f"activation_format {self.activation_format}: neither zero_point_bits nor a "
+                "requantizer is possible"
+            )
+        if not self.activation_signed or self.activation_bits != 8:
+            raise InputError(
+                f"activation_format {self.activation_format} has its own width and sign: "
+                "leave activation_bits and activation_signed out"
+            )
+        stages = (self.inner_accumulator, self.outer_accumulator)
+        if self.is_aligned and any(stage != AccumulatorConfig() for stage in stages):
+            raise InputError(
+                "inner_accumulator and outer_accumulator belong to integer and exact datapaths: "
+                "set mantissa_bits and outer_mantissa_bits of floating instead"
+            )
 
     @property
-    def activation_range(self) -> tuple[int, int]:
-        """Smallest and largest activation that the input port can carry."""
+    def has_floats(self) -> bool:
+        """Whether activations are floating-point numbers."""
+        return self.activation_format != "integer"
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether sums are rounded: floating-point activations, not accumulated exactly."""
+        return self.has_floats and self.floating.datapath == "aligned"
+
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """Smallest and largest integer activation that the input port can carry."""
         if not self.activation_signed:
             return 0, (1 << self.activation_bits) - 1
         half = 1 << (self.activation_bits - 1)

@@ -187,7 +187,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_range("seed", self.seed, 0, (1 << 63) - 1)
         wanted, offered = self.quantization.activation_bits, self.accelerator.activation_bits
-        if wanted != offered:
+        if wanted != offered and not self.accelerator.has_floats:
             raise InputError(
                 f"quantization has activation_bits {wanted}, accelerator '{self.accelerator.name}' "
                 f"takes {offered}: make them equal"

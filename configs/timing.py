@@ -12,6 +12,10 @@ DECODE_CYCLES = 1
 DOT_CYCLES = 1
 #: inner accumulation; at a group's end the sum is latched in the same cycle
 INNER_CYCLES = 1
+#: outer accumulation of an aligned floating-point machine, behind the whole product
+OUTER_CYCLES = 1
+#: conversion of a floating-point machine's results to float32
+ENCODER_CYCLES = 1
 #: product, then rounding and clipping of the optional requantizer
 REQUANTIZER_CYCLES = 2
 #: a beat accepted into an input queue can be used in the next cycle
@@ -53,4 +57,12 @@ def dequantizer_cycles(array: AcceleratorConfig) -> int:
 def result_cycles(array: AcceleratorConfig) -> int:
     """From the cycle that issues a tile's last slot to the first in which its result is offered."""
     inner = decode_cycles(array) + dot_cycles(array) + inner_cycles(array)
-    return inner + dequantizer_cycles(array) + (REQUANTIZER_CYCLES if array.requantizer else 0)
+    outer = dequantizer_cycles(array) + (OUTER_CYCLES if array.is_aligned else 0)
+    return inner + outer + output_cycles(array)
+
+
+def output_cycles(array: AcceleratorConfig) -> int:
+    """From the result buffer to the output port."""
+    if array.has_floats:
+        return ENCODER_CYCLES
+    return REQUANTIZER_CYCLES if array.requantizer else 0

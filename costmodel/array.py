@@ -13,6 +13,7 @@ from configs.timing import (
     dot_cycles,
     inner_cycles,
 )
+from hw.array.parts import needs_negatives
 from hw.array.sequencer import COUNTER_BITS
 from hw.pe import shift_select_bits
 from sw.compile import Machine
@@ -29,10 +30,12 @@ from .dequant import (
     column_scale,
     dequantizer_blocks,
     dequantizer_control,
+    mark_bits,
     requantizer_column,
     requantizer_control,
     used_code_bits,
 )
+from .floating import activations, encoder_column, exponent_stages
 from .pe import pe_blocks, sign_bits
 from .structure import (
     COMPARE_GATES,
@@ -75,6 +78,8 @@ def machine_blocks(machine: Machine) -> tuple[Block, ...]:
     if array.requantizer is not None:
         column = requantizer_column(array.requantizer, machine.outer_bits)
         blocks.append(("requantizer", array.cols, column))
+    if array.has_floats:
+        blocks.append(("encoder", array.cols, encoder_column(machine)))
     return tuple(Block(block=b, count=c, structure=s) for b, c, s in blocks)
 
 
@@ -88,11 +93,16 @@ def _registers(machine: Machine) -> list[tuple[str, int, Structure]]:
     """Registers between queues and PEs."""
     array = machine.accelerator
     lanes = array.cols * array.lanes
-    blocks = [
-        ("registers.terms", lanes, register(term_register_bits(machine))),
-        ("registers.activations", array.rows * array.lanes, register(array.activation_bits)),
-    ]
-    if array.adders == "compressor" and array.lanes > 1:
+    blocks = [("registers.terms", lanes, register(term_register_bits(machine)))]
+    if array.has_floats:
+        blocks.append(("activations", array.rows, activations(machine)))
+    else:
+        bits = register(array.activation_bits)
+        blocks.append(("registers.activations", array.rows * array.lanes, bits))
+    exponents = exponent_stages(machine, dot_cycles(array) + inner_cycles(array) - 1)
+    if exponents:
+        blocks.append(("registers.exponents", array.rows, register(exponents)))
+    if needs_negatives(machine) and array.lanes > 1:
         count = array.lanes.bit_length()
         negatives = register(count) + Structure(adder_bits=array.lanes)
         blocks.append(("negatives", array.cols, negatives))
@@ -138,14 +148,14 @@ def sequencer(machine: Machine) -> Structure:
 
 def _slot_bits(machine: Machine) -> int:
     """Bits of a slot's number; a single slot has a bit, too."""
-    return (max(2, machine.terms.slots) - 1).bit_length()
+    return (max(2, machine.slots) - 1).bit_length()
 
 
 def _slot_stages(machine: Machine) -> int:
     """Registers that a slot's number passes: up to the last stage that reads it."""
     array = machine.accelerator
     decode, dot = decode_cycles(array), dot_cycles(array)
-    readers = [decode - 1 if machine.terms.slots > 1 else 0]
+    readers = [decode - 1 if machine.slots > 1 else 0]
     if shift_select_bits(machine.terms):
         readers.append(decode + dot)
     if array.zero_point_bits:
@@ -167,13 +177,21 @@ def control(machine: Machine) -> Structure:
     modes = (array.inner_accumulator.mode, array.outer_accumulator.mode)
     sticky = array.cols * sum(mode != "wrap" for mode in modes)
     flags = enabled_register(sticky) + Structure(gates=sticky * array.rows)
+    if array.has_floats:
+        flags += enabled_register(array.rows)
+    if array.is_aligned:
+        # results and their outer accumulation, a cycle behind the last bit of a pass
+        pipeline += register(3)
     return job + pipeline + loader + flags
 
 
 def drain(machine: Machine) -> Structure:
     """``hw.array.ResultDrain``: a tile that is loaded or shifted by a row, and its row counter."""
     array = machine.accelerator
-    held = enabled_register(array.rows * array.cols * machine.outer_bits)
+    held = enabled_register(array.rows * array.cols * machine.outer_sum_bits)
     loaded = Structure(mux2_bits=held.flip_flop_bits)
     parts = held + loaded + counter(array.rows.bit_length()) + enabled_register(1)
-    return parts + requantizer_control() if array.requantizer else parts
+    if array.has_floats:
+        # control of ``FloatEncoder``
+        return parts + enabled_register(mark_bits(machine))
+    return parts + requantizer_control(machine) if array.requantizer else parts

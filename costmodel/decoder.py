@@ -2,11 +2,11 @@
 
 from functools import lru_cache
 
-from hw.terms import packed_term
 from sw.compile import Machine
 from sw.formats import FormatFamily, TermTable
+from sw.formats.terms import MAX_CODE_BITS
 
-from .structure import Structure, enabled_register
+from .structure import INCREMENT_GATES, Structure, enabled_register
 
 
 def truth_table(family: FormatFamily, terms: TermTable) -> list[int]:
@@ -20,7 +20,7 @@ def truth_table(family: FormatFamily, terms: TermTable) -> list[int]:
             known = format_id < len(family.members)
             for code in range(1 << family.bits):
                 level = family.members[format_id].levels[code] if known else None
-                table.append(packed_term(terms, level, slot))
+                table.append(terms.packed(level, slot))
     return table
 
 
@@ -58,21 +58,30 @@ def decision_nodes(table: list[int], output_bits: int) -> tuple[int, int]:
 
 
 def term_bits(terms: TermTable) -> int:
-    """Bits of a term: present, negative, exponent."""
-    return 2 + terms.exponent_bits
+    """Bits of a term: digit, sign unless the digit has one, exponent."""
+    return terms.digit_bits + (terms.encoding != "signed") + terms.exponent_bits
+
+
+def is_taken_apart(family: FormatFamily) -> bool:
+    """Whether codes are floating-point numbers too wide for a table."""
+    return family.bits > MAX_CODE_BITS
 
 
 def term_decoder(machine: Machine) -> Structure:
     """``TermDecoder``, and half a ``PairDecoder`` for pairs."""
     family, terms = machine.family, machine.terms
     parts = Structure()
+    if is_taken_apart(family):
+        # hidden bit, exponent less 1; the rest are wires
+        places = terms.exponent_bits
+        return Structure(gates=places * (2 + INCREMENT_GATES))
     if family.special_code is None:
         table = truth_table(family, terms)
     else:
         # the other codes mean the same in every format; the special term comes from outside
         levels = list(family.members[0].levels)
         levels[family.special_code] = None
-        table = [packed_term(terms, level, s) for s in _padded_slots(terms) for level in levels]
+        table = [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
         parts += Structure(gates=family.bits - 1, mux2_bits=term_bits(terms))
     mux2, gates = decision_nodes(table, term_bits(terms))
     # a pair decoder compares each stored code with the identifier, and clears it
@@ -89,7 +98,7 @@ def special_terms(machine: Machine) -> Structure:
         return Structure(mux2_bits=(values - 1) * term_bits(terms))
     levels = [member.levels[code] for member in family.members]
     levels += [None] * ((1 << family.id_bits) - len(levels))
-    table = [packed_term(terms, level, s) for s in _padded_slots(terms) for level in levels]
+    table = [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
     mux2, gates = decision_nodes(table, term_bits(terms))
     return Structure(mux2_bits=mux2, gates=gates)
 
@@ -111,17 +120,20 @@ def _columns(family: FormatFamily, terms: TermTable) -> list[tuple[int, ...]]:
 def term_register_bits(machine: Machine) -> int:
     """Bits of a term that a register must hold: not constant ones, nor copies of others.
 
-    ``present`` falls while no slot is issued: it is no copy of another bit, and where it is always
-    set, one of the control pipeline.
+    The digit is 0 while no slot is issued: its bits are no copies of sign and exponent, and those
+    that are always set copies of one of the control pipeline.
     """
-    if machine.accelerator.programmable:
-        return term_bits(machine.terms)
-    present, *others = _columns(machine.family, machine.terms)
-    return (set(present) != {1}) + len({column for column in others if len(set(column)) > 1})
+    terms = machine.terms
+    if machine.accelerator.programmable or is_taken_apart(machine.family):
+        return term_bits(terms)
+    columns = _columns(machine.family, terms)
+    parts = columns[: terms.digit_bits], columns[terms.digit_bits :]
+    return sum(len({c for c in part if len(set(c)) > 1}) for part in parts)
 
 
 def constant_term_bits(machine: Machine) -> int:
-    """Registers that all lanes share: bits other than ``present`` that are always 1."""
-    if machine.accelerator.programmable:
+    """Registers that all lanes share: bits of sign and exponent that are always 1."""
+    if machine.accelerator.programmable or is_taken_apart(machine.family):
         return 0
-    return int(any(set(c) == {1} for c in _columns(machine.family, machine.terms)[1:]))
+    others = _columns(machine.family, machine.terms)[machine.terms.digit_bits :]
+    return int(any(set(column) == {1} for column in others))

@@ -5,6 +5,7 @@ from configs.timing import dequantizer_cycles, dot_cycles, inner_cycles
 from sw.compile import Machine
 from sw.compile.machine import REQUANTIZED_BITS
 
+from . import floating
 from .structure import (
     COMPARE_GATES,
     INCREMENT_GATES,
@@ -20,8 +21,10 @@ from .structure import (
 
 
 def dequantizer_blocks(machine: Machine) -> list[tuple[str, Structure]]:
-    """(block, parts) of one ``SerialDequantizer``."""
+    """(block, parts) of one ``SerialDequantizer`` or ``FloatDequantizer``."""
     array = machine.accelerator
+    if array.is_aligned:
+        return floating.dequantizer_blocks(machine)
     blocks = [("dequantizer.group_sums", held_sum(machine) + waiting_sums(machine))]
     if array.zero_point_bits:
         blocks.append(("dequantizer.correction", _correction(machine)))
@@ -171,6 +174,14 @@ def requantizer_column(config: RequantizerConfig, bits: int) -> Structure:
     return product + shifter + rounding + clipping + enabled_register(REQUANTIZED_BITS)
 
 
-def requantizer_control() -> Structure:
+def mark_bits(machine: Machine) -> int:
+    """Bits beside a row on its way out: valid, tile end, job end.
+
+    Every row of a one-row tile ends it.
+    """
+    return 2 if machine.accelerator.rows == 1 else 3
+
+
+def requantizer_control(machine: Machine) -> Structure:
     """Both stages' valid bit and marks in ``Requantizer``."""
-    return enabled_register(2 * 3)
+    return enabled_register(2 * mark_bits(machine))

@@ -11,6 +11,7 @@ from configs.schema import TechnologyConfig
 from sim.activity import Activity
 from sw.compile import Machine
 
+from . import floating
 from .array import machine_blocks
 from .dequant import (
     activation_multiples,
@@ -82,29 +83,37 @@ def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
     array = machine.accelerator
     groups = activity.group_dequantizations
     queued_bits = activity.weight_bits + activity.activation_bits
+    chunks = activity.slots // machine.slots
     counts = {
         "pe.products": activity.pe_slots * array.lanes,
+        "pe.alignment": activity.pe_slots * array.lanes,
+        "pe.exponents": activity.pe_slots,
         "pe.lane_sum": activity.pe_slots,
         "pe.inner_accumulator": activity.pe_slots,
         "pe.signs": activity.slots * array.cols,
         "dequantizer.group_sums": groups,
         "dequantizer.correction": groups * array.zero_point_bits,
         "dequantizer.shifter": groups * array.scale.serial_bits,
-        # other bits of a scale are 0 and add nothing
-        "dequantizer.outer_accumulator": groups * array.scale.significand_bits,
+        "dequantizer.product": groups * array.scale.serial_bits,
+        # a floating-point product is added at once; bits of a scale that are 0 add nothing
+        "dequantizer.outer_accumulator": groups
+        * (1 if array.is_aligned else array.scale.significand_bits),
         "column_scale": groups,
-        "activation_sums.chunks": activity.slots // machine.terms.slots * array.rows,
+        "activation_sums.chunks": chunks * array.rows,
         "activation_sums.multiples": groups,
         "decoder": activity.decoded_terms,
         "special_terms": activity.decoded_terms // array.lanes,
         "registers.terms": activity.decoded_terms,
         "negatives": activity.slots * array.cols,
         "registers.activations": activity.activation_bits,
+        "activations": chunks * array.rows,
+        "registers.exponents": chunks * array.rows,
         "registers.operands": queued_bits,
         "queue.write": queued_bits,
         "queue.read": queued_bits,
         "drain": activity.result_bits,
         "requantizer": activity.result_bits // machine.result_bits,
+        "encoder": activity.result_bits // machine.result_bits,
         "control": activity.busy_cycles,
         "clock": activity.busy_cycles,
         "leakage": activity.busy_cycles,
@@ -128,7 +137,8 @@ def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
     prices["column_scale"] /= array.rows
     if array.zero_point_bits:
         prices["activation_sums.multiples"] /= array.cols
-    prices["registers.activations"] = switching(register(1))
+    if not array.has_floats:
+        prices["registers.activations"] = switching(register(1))
     if "registers.operands" in prices:
         prices["registers.operands"] = switching(register(1))
     prices["queue.write"] = figures.memory_write_energy_pj_per_bit
@@ -157,19 +167,27 @@ def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
 def _combined_parts(machine: Machine) -> dict[str, Structure]:
     """What switches in actions that are not one pass through one block."""
     array = machine.accelerator
+    sums = (
+        {"dequantizer.outer_accumulator": floating.outer_accumulator(machine, 1)}
+        if array.is_aligned
+        else _integer_sums(machine)
+    )
     # a group's header is taken once; its scale and zero point rotate once per bit, for every row
     rotating = (rotating_scale_bits(machine), array.zero_point_bits)
     rotated = [enabled_register(b).times(array.rows_per_dequantizer * b) for b in rotating]
-    parts = {
-        "column_scale": column_scale(machine) + rotated[0] + rotated[1],
-        # the sum in turn is new in every cycle of a pass, the others move once
-        "dequantizer.group_sums": (
-            held_sum(machine).times(array.scale_pass_cycles) + waiting_sums(machine)
-        ),
-        "dequantizer.outer_accumulator": outer_accumulator(machine, 1),
-    }
+    parts = sums | {"column_scale": column_scale(machine) + rotated[0] + rotated[1]}
     if array.zero_point_bits:
         parts["activation_sums.chunks"] = running_sum(machine)
         doublings = enabled_register(multiple_bits(machine)).times(array.zero_point_bits)
         parts["activation_sums.multiples"] = activation_multiples(machine) + doublings
     return parts
+
+
+def _integer_sums(machine: Machine) -> dict[str, Structure]:
+    """Group sums and the outer sum of ``SerialDequantizer``."""
+    passes = machine.accelerator.scale_pass_cycles
+    return {
+        # the sum in turn is new in every cycle of a pass, the others move once
+        "dequantizer.group_sums": held_sum(machine).times(passes) + waiting_sums(machine),
+        "dequantizer.outer_accumulator": outer_accumulator(machine, 1),
+    }

@@ -4,6 +4,7 @@ from hw.pe import dot_bits
 from hw.pe.serial import CHAIN_LANES
 from sw.compile import Machine
 
+from .floating import aligns_inside, inner_accumulator, largest_of
 from .structure import (
     INCREMENT_GATES,
     XOR_GATES,
@@ -11,43 +12,114 @@ from .structure import (
     accumulator,
     compressor,
     left_shifter,
+    multiplier,
     register,
+    right_shifter,
+    short_adder,
 )
 
 
 def pe_blocks(machine: Machine) -> list[tuple[str, int, Structure]]:
-    """(block, instances in a PE, parts of one) of ``SerialPE``, without :func:`sign_bits`."""
-    return [
-        ("pe.products", machine.accelerator.lanes, _lane_product(machine)),
-        ("pe.lane_sum", 1, _lane_sum(machine)),
-        ("pe.inner_accumulator", 1, _inner_accumulator(machine)),
-    ]
+    """(block, instances in a PE, parts of one) of a PE, without :func:`sign_bits`."""
+    lanes = machine.accelerator.lanes
+    blocks = [("pe.products", lanes, _lane_product(machine))]
+    if aligns_inside(machine):
+        blocks.append(("pe.alignment", lanes, _alignment(machine)))
+        blocks.append(("pe.exponents", 1, _exponents(machine)))
+    blocks.append(("pe.lane_sum", 1, _lane_sum(machine)))
+    blocks.append(("pe.inner_accumulator", 1, _inner_accumulator(machine)))
+    return blocks
 
 
-def _sum_bits(machine: Machine, lanes: int) -> int:
-    """Width of a sum of ``lanes`` lanes: not beyond an inner accumulator that wraps."""
+def _magnitude(machine: Machine) -> int:
+    """Largest magnitude of an activation as integer lanes take it."""
+    bits, is_signed = machine.value_shape
+    return 1 << bits - 1 if is_signed else (1 << bits) - 1
+
+
+def _bounded(machine: Machine, exact: int) -> int:
+    """A width not beyond an inner accumulator that wraps."""
     array = machine.accelerator
-    exact = dot_bits(
-        terms=machine.terms,
-        lanes=lanes,
-        activation_bits=array.activation_bits,
-        activation_signed=array.activation_signed,
-    )
-    if array.inner_accumulator.mode != "wrap":
+    if array.is_aligned or array.inner_accumulator.mode != "wrap":
         return exact
     return min(exact, machine.inner_bits - min(machine.terms.base_shifts))
 
 
+def _sum_bits(machine: Machine, lanes: int) -> int:
+    """Width of a sum of ``lanes`` lanes."""
+    terms = machine.terms
+    if aligns_inside(machine):
+        return (lanes * machine.floating.largest_lane).bit_length() + 1
+    if machine.accelerator.pe == "multiplier":
+        exact = (lanes * _magnitude(machine) * terms.largest_term).bit_length() + 1
+        return _bounded(machine, exact)
+    bits, is_signed = machine.value_shape
+    exact = dot_bits(terms=terms, lanes=lanes, activation_bits=bits, activation_signed=is_signed)
+    return _bounded(machine, exact)
+
+
 def _lane_product(machine: Machine) -> Structure:
-    """Shift by the lane's exponent, gate, invert; optional register."""
-    array = machine.accelerator
-    largest = max(term.exponent for row in machine.terms.terms.values() for term in row)
-    width = array.activation_bits + largest
-    product = left_shifter(array.activation_bits, largest)
+    """One lane's product; optional register."""
+    if aligns_inside(machine):
+        return _aligning_product(machine)
+    if machine.accelerator.pe == "multiplier":
+        return _multiplied(machine)
+    largest = machine.terms.largest_exponent
+    activation_bits, _ = machine.value_shape
+    width = activation_bits + largest
+    # shift by the lane's exponent, gate, invert
+    product = left_shifter(activation_bits, largest)
     product += Structure(gates=width * (1 + XOR_GATES))
-    if "products" in array.pipeline:
-        product += register(min(width, _sum_bits(machine, array.lanes)))
+    if "products" in machine.accelerator.pipeline:
+        product += register(min(width, _sum_bits(machine, machine.accelerator.lanes)))
     return product
+
+
+def _multiplied(machine: Machine) -> Structure:
+    """Product with a digit, shifted by its exponent."""
+    terms, (activation_bits, _) = machine.terms, machine.value_shape
+    product = multiplier(activation_bits, terms.digit_bits)
+    product += left_shifter(activation_bits + terms.digit_bits, terms.largest_exponent)
+    if "products" in machine.accelerator.pipeline:
+        exact = (_magnitude(machine) * terms.largest_term).bit_length() + 1
+        product += register(_bounded(machine, exact))
+    return product
+
+
+def _aligning_product(machine: Machine) -> Structure:
+    """Significand times digit and the exponent of the product."""
+    terms, widths = machine.terms, machine.floating
+    significand, exponent = widths.layout.significand_bits, widths.addend_exponent_bits
+    digit = terms.digit_bits
+    if digit == 1:
+        product = Structure(gates=significand)
+    else:
+        product = multiplier(significand, digit) + Structure(gates=digit - 1)
+    # sign; sum of the exponents, gated where there is no product
+    product += Structure(gates=XOR_GATES + exponent)
+    if terms.exponent_bits:
+        product += short_adder(exponent)
+    if "products" in machine.accelerator.pipeline:
+        product += register(significand + (digit if digit > 1 else 0) + 1 + exponent)
+    return product
+
+
+def _alignment(machine: Machine) -> Structure:
+    """Distance to the largest exponent, shift with guard bits, rounding, inversion."""
+    widths = machine.floating
+    inverted = Structure(gates=XOR_GATES * widths.product_bits)
+    if machine.accelerator.lanes == 1:
+        return inverted
+    exponent = widths.addend_exponent_bits
+    nearest = machine.accelerator.floating.rounding == "nearest_even"
+    shifter = right_shifter(widths.product_bits, exponent, zero_filled=True, sticky=nearest)
+    return short_adder(exponent) + shifter + inverted
+
+
+def _exponents(machine: Machine) -> Structure:
+    """Largest exponent of the lanes, and its registers up to the accumulator."""
+    array, bits = machine.accelerator, machine.floating.addend_exponent_bits
+    return largest_of(array.lanes, bits) + register(bits * (1 + ("shift" in array.pipeline)))
 
 
 def sign_bits(machine: Machine) -> int:
@@ -56,23 +128,33 @@ def sign_bits(machine: Machine) -> int:
     The signs of the lanes, or their count; products of unsigned activations have a sign as well.
     """
     array = machine.accelerator
-    if "products" not in array.pipeline:
+    if "products" not in array.pipeline or array.pe == "multiplier" or aligns_inside(machine):
         return 0
     if array.adders == "chain" or array.lanes == 1:
         return array.lanes
-    return array.lanes.bit_length() + (0 if array.activation_signed else array.lanes)
+    _, is_signed = machine.value_shape
+    return array.lanes.bit_length() + (0 if is_signed else array.lanes)
 
 
 def _lane_sum(machine: Machine) -> Structure:
     """Adders of the lanes and the register of their sum."""
     lanes = machine.accelerator.lanes
-    if machine.accelerator.adders == "chain":
+    rows = [_sum_bits(machine, number) for number in range(2, lanes + 1)]
+    if aligns_inside(machine):
+        # a bit per lane completes its two's complement or rounds it
+        adders = compressor([lanes.bit_length(), *rows])
+    elif machine.accelerator.pe == "multiplier":
+        adders = compressor(rows)
+    elif machine.accelerator.adders == "chain":
         adders = _chains(machine, lanes)
     else:
         # a row of few bits adds the number of negative lanes
-        rows = [_sum_bits(machine, number) for number in range(2, lanes + 1)]
         adders = compressor([lanes.bit_length(), *rows])
-    return adders + register(_sum_bits(machine, lanes))
+    kept = _sum_bits(machine, lanes)
+    if aligns_inside(machine) and lanes == 1:
+        # nothing moves into the guard bits
+        kept -= machine.accelerator.floating.guard_bits
+    return adders + register(kept)
 
 
 def _chains(machine: Machine, lanes: int) -> Structure:
@@ -101,6 +183,15 @@ def _inner_accumulator(machine: Machine) -> Structure:
     parts = Structure(mux2_bits=(len(shifts) - 1) * total, gates=largest)
     if "shift" in array.pipeline:
         # zeros are not kept, nor bits above an accumulator that wraps
-        top = total + largest if mode != "wrap" else min(total + largest, machine.inner_bits)
-        parts += register(top - min(shifts))
+        parts += register(_shifted_bits(machine) - min(shifts))
+    if array.is_aligned:
+        return parts + inner_accumulator(machine, total + largest)
     return parts + accumulator(machine.inner_bits, total + largest, mode)
+
+
+def _shifted_bits(machine: Machine) -> int:
+    """Width of a lane sum behind its base shift."""
+    array = machine.accelerator
+    top = _sum_bits(machine, array.lanes) + max(machine.terms.base_shifts)
+    wraps = not array.is_aligned and array.inner_accumulator.mode == "wrap"
+    return min(top, machine.inner_bits) if wraps else top

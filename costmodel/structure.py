@@ -114,6 +114,58 @@ def left_shifter(bits: int, largest: int) -> Structure:
     return parts
 
 
+def short_adder(bits: int) -> Structure:
+    """Adder of exponents: so short that its carry may ripple."""
+    return Structure(gates=bits * CARRY_SAVE_GATES)
+
+
+def right_shifter(
+    bits: int,
+    stages: int,
+    *,
+    kept: int | None = None,
+    zero_filled: bool = False,
+    sticky: bool = False,
+) -> Structure:
+    """Shift a number of ``bits`` right, one stage per bit of the shift, the largest first.
+
+    Stages that move everything out are one. ``kept`` low bits are read (all by default); above the
+    number come zeros or its sign. With ``sticky`` one place below is kept, and whether anything was
+    lost below that.
+    """
+    parts, width = Structure(), bits + sticky
+    # those that leave something, and one for all others
+    useful = min(stages, (width - 1).bit_length())
+    for stage in reversed(range(useful + (stages > useful))):
+        shift = min(1 << stage, width)
+        # later stages bring down bits from above those that are read
+        needed = width if kept is None else min(width, kept + sticky + shift - 1)
+        both = max(0, min(needed, width - shift))
+        filled = needed - both
+        parts += Structure(mux2_bits=both, gates=filled if zero_filled else 2 * filled)
+        if sticky:
+            parts += Structure(gates=shift + 1)
+    return parts + Structure(gates=max(0, stages - useful - 1))
+
+
+def leading_place(places: int) -> Structure:
+    """Number of the highest of some places that is 1: a chain, then an encoder."""
+    return Structure(gates=2 * places + places * places.bit_length() // 2)
+
+
+def multiplier(first_bits: int, second_bits: int) -> Structure:
+    """Product of two numbers: a gate per pair of bits, all rows but the last save their carries.
+
+    The bits that correct for signs fill a row.
+    """
+    rows, width = min(first_bits, second_bits), max(first_bits, second_bits)
+    saved = max(0, rows - 1) * width
+    return Structure(
+        gates=rows * width + saved * CARRY_SAVE_GATES,
+        adder_bits=first_bits + second_bits if rows > 1 else 0,
+    )
+
+
 def accumulator(bits: int, addend_bits: int, mode: str, *, depth: int = 1) -> Structure:
     """``hw.pe.Accumulator``: registers with clear, adder, and what a bounded mode adds."""
     parts = register(depth * bits) + Structure(adder_bits=bits, gates=depth * bits)

@@ -17,6 +17,8 @@ DOCS = Path(__file__).resolve().parent
 MEASURED, HOLES, PAGE = (
     DOCS / name for name in ("coverage.json", "coverage_holes.toml", "coverage.md")
 )
+#: characters of a hole's name that the page shows
+LONGEST_NAME = 90
 _HEAD = """\
 # Coverage and mutation
 
@@ -122,9 +124,14 @@ def holes_table(measured: dict[str, Any], reasons: Reasons) -> str:
             name = f"{hole['kind']} {hole['what']}"
             by_reason.setdefault(reasons.find(kind, name), []).append(hole["what"])
         for reason, names in by_reason.items():
-            shown = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+            shown = ", ".join(f"`{_short(name)}`" for name in dict.fromkeys(names))
             rows.append([f"`{kind}`", shown.replace("|", "\\|"), reason])
     return table(["block", "never reached", "why"], rows)
+
+
+def _short(name: str) -> str:
+    """A hole's name without most of a long list of bits."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
 
 
 def mutation_table(measured: dict[str, Any]) -> str:

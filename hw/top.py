@@ -57,6 +57,8 @@ class Accelerator(wiring.Component):
         Busy cycles by cause; they add up to the job's time.
     inner_overflow, outer_overflow : ``Out(cols)``
         Sticky overflow bits of the job, per column and accumulator stage.
+    invalid_activations : ``Out(rows)``
+        Sticky, per row: an activation of the job was Inf or NaN; absent with integer activations.
     protocol_error : ``Out(1)``
         Sticky: a packet did not end where the job says; cleared by the next job.
     """
@@ -88,6 +90,8 @@ class Accelerator(wiring.Component):
             "outer_overflow": Out(cols),
             "protocol_error": Out(1),
         }
+        if machine.accelerator.has_floats:
+            members["invalid_activations"] = Out(machine.accelerator.rows)
         if machine.accelerator.programmable:
             ports = special_ports(machine.family, machine.terms)
             members |= {f"special_{name}": member for name, member in ports.items()}
@@ -105,7 +109,7 @@ class Accelerator(wiring.Component):
             depth=array.queue_beats,
         )
         m.submodules.sequencer = sequencer = Sequencer(
-            slots=machine.terms.slots, dequantizer_cycles=dequantizer_cycles(array)
+            slots=machine.slots, dequantizer_cycles=dequantizer_cycles(array)
         )
         m.submodules.pe_array = pe_array = PEArray(machine=machine)
         m.submodules.drain = drain = self._drain()
@@ -130,6 +134,8 @@ class Accelerator(wiring.Component):
             self.inner_overflow.eq(pe_array.inner_overflow),
             self.outer_overflow.eq(pe_array.outer_overflow),
         ]
+        if array.has_floats:
+            m.d.comb += self.invalid_activations.eq(pe_array.invalid_activations)
         if array.requantizer is not None:
             m.d.comb += [
                 drain.parameters.eq(weights.parameters.payload),
@@ -155,9 +161,10 @@ class Accelerator(wiring.Component):
         return ResultDrain(
             rows=array.rows,
             cols=array.cols,
-            bits=machine.outer_bits,
+            bits=machine.outer_sum_bits,
             result_bits=machine.result_bits,
             requantizer=array.requantizer,
+            float_exponents=machine.float_exponents,
         )
 
     def _job_port(self, m: Module, sequencer, weights, activations) -> Signal:

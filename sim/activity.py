@@ -44,7 +44,7 @@ class Activity:
 def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Activity:
     """Action counts of one GEMM whose time is known."""
     array, t = machine.accelerator, tiling(machine, shape)
-    slots = t.tiles * t.tile_chunks * machine.terms.slots
+    slots = t.tiles * t.tile_chunks * machine.slots
     beats = t.tile_chunks + t.groups + (array.requantizer is not None)
     return Activity(
         busy_cycles=cycles.total_cycles,

@@ -107,7 +107,7 @@ class ArraySimulator:
         array = machine.accelerator
         self.tiling: Tiling = tiling(machine, shape)
         self.machine = machine
-        self.slots = machine.terms.slots
+        self.slots = machine.slots
         self.weights = _Stream(gaps.weights)
         self.activations = _Stream(gaps.activations)
         self.results = _Stream(gaps.results)

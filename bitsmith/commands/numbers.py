@@ -38,14 +38,7 @@ def bounds(options: Options, progress: Progress) -> int:
     result = plain(steps.bounds_step(job, Path()))
     if "skipped" in result:
         raise InputError(f"'{options.model}' has no weights: {result['skipped']}")
-    columns = ("name", "inner_bits", "outer_bits", "worst_channel", "outer_worst_channel")
-    rows = [[str(layer[key]) for key in columns] for layer in result["layers"]]
-    header = ["layer", "P_I needed", "P_O needed", "worst channel (inner)", "(outer)"]
-    lines = [text_table(header, rows), ""]
-    lines.append(
-        f"machine: P_I {result['machine_inner_bits']} ({result['inner_mode']}), "
-        f"P_O {result['machine_outer_bits']} ({result['outer_mode']}); {overflow_text(result)}"
-    )
+    lines = _errors(result) if "bit_exact" in result else _widths(result)
     lines += [
         f"  {found['layer']} channel {found['channel']}: {found['stage']} accumulator reaches "
         f"{found['low']}..{found['high']} and needs {found['needed_bits']} bits"
@@ -53,6 +46,44 @@ def bounds(options: Options, progress: Progress) -> int:
     ]
     emit(options, result, "\n".join(lines))
     return 1 if result["overflows"] else 0
+
+
+def _widths(result: dict[str, Any]) -> list[str]:
+    """Needed and available widths of integer accumulators."""
+    columns = ("name", "inner_bits", "outer_bits", "worst_channel", "outer_worst_channel")
+    rows = [[str(layer[key]) for key in columns] for layer in result["layers"]]
+    header = ["layer", "P_I needed", "P_O needed", "worst channel (inner)", "(outer)"]
+    return [
+        text_table(header, rows),
+        "",
+        f"machine: P_I {result['machine_inner_bits']} ({result['inner_mode']}), "
+        f"P_O {result['machine_outer_bits']} ({result['outer_mode']}); {overflow_text(result)}",
+    ]
+
+
+def _errors(result: dict[str, Any]) -> list[str]:
+    """Largest errors of an aligned floating-point datapath."""
+    rows = [
+        [
+            layer["name"],
+            f"{layer['error']:.4g}",
+            f"{layer['relative_error']:.3g}",
+            str(layer["worst_channel"]),
+            "yes" if layer["bit_exact"] else "no",
+        ]
+        for layer in result["layers"]
+    ]
+    header = ["layer", "largest error", "relative", "worst channel", "bit-exact"]
+    lines = [
+        text_table(header, rows),
+        "",
+        f"machine: mantissas of {result['machine_inner_bits']} and "
+        f"{result['machine_outer_bits']} bits; for all activations up to "
+        f"{result['largest_activation']:g}; relative to the channel's largest output",
+    ]
+    if result["overflows"]:
+        lines.append(overflow_text(result))
+    return lines
 
 
 def _bounds_of_matrix(options: Options) -> int:

@@ -6,6 +6,7 @@ from .charts import Dots, Panel, panel_chart
 from .context import Run
 from .header import widths_are_worst_case
 from .markup import Markup, join, legend, paragraph, section, table, tag
+from .units import significant
 
 #: overflowing channels that are listed
 _LISTED = 12
@@ -13,9 +14,40 @@ _STAGES = {"inner": "P_I", "outer": "P_O"}
 
 
 def accumulator_section(run: Run) -> Markup:
-    """Needed widths, overflows and witnesses."""
-    body = _skipped(run) if run.skipped("bounds") is not None else _proved(run)
+    """Needed widths, overflows and witnesses; of an aligned machine the errors of its results."""
+    if run.skipped("bounds") is not None:
+        body = _skipped(run)
+    elif "bit_exact" in run["bounds"]:
+        return section("accumulators", "Rounding errors", "bounds.json", _errors(run))
+    else:
+        body = _proved(run)
     return section("accumulators", "Accumulator widths", "bounds.json, rtl.json", body)
+
+
+def _errors(run: Run) -> Markup:
+    """Largest errors of an aligned floating-point datapath."""
+    bounds, entries = run["bounds"], run.by_layer("bounds")
+    rows = []
+    for row in run.rows:
+        known = [entries[name] for name in row.layers if name in entries]
+        if not known:
+            continue
+        worst = max(known, key=lambda entry: entry["relative_error"])
+        exact = all(entry["bit_exact"] for entry in known)
+        error, relative = (significant(worst[key]) for key in ("error", "relative_error"))
+        rows.append([row.title, error, relative, "yes" if exact else "no"])
+    header = ["layer", "largest error", "relative", "bit-exact"]
+    return join(
+        _verdict(bounds) if bounds["overflows"] else None,
+        paragraph(
+            "How far a result can be from the exact one, for every activation up to "
+            f"{bounds['largest_activation']:g}, by the lane, step and conversion roundings of this "
+            "machine. Relative to the largest output of the channel. Proved, not measured: real "
+            "errors are smaller.",
+            " A row is a kind of layer, with its worst." if run.grouped else None,
+        ),
+        table(header, rows, text_columns=1),
+    )
 
 
 def _skipped(run: Run) -> Markup:

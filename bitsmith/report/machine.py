@@ -1,5 +1,7 @@
 """Picture of the machine as configured, with its real widths."""
 
+from typing import Any
+
 from .charts import WIDTH
 from .context import Run
 from .markup import Markup, join, legend, paragraph, section, tag
@@ -22,7 +24,7 @@ def machine_section(run: Run) -> Markup:
         "The machine",
         f"config.json, rtl.json; Verilog: {rtl['file']}",
         paragraph(
-            f"{array['rows']} rows \u00d7 {array['cols']} columns of bit-serial PEs with "
+            f"{array['rows']} rows \u00d7 {array['cols']} columns of {_kind(array)} with "
             f"{array['lanes']} lanes: {products:,} terms per cycle. A weight takes {slots} "
             f"{'slot' if slots == 1 else 'slots'} (cycles), so the peak is "
             f"{products / slots:,.4g} MAC per cycle, "
@@ -35,6 +37,22 @@ def machine_section(run: Run) -> Markup:
             [("c0", "arithmetic"), ("c1", "accumulator registers"), ("c3", "streams and storage")]
         ),
     )
+
+
+def _kind(array: dict[str, Any]) -> str:
+    """What the PEs are."""
+    return "bit-serial PEs" if array["pe"] == "serial" else "PEs with multipliers"
+
+
+def _lane(array: dict[str, Any]) -> str:
+    """What a lane does."""
+    activation = f"{array['activation_bits']}-bit"
+    if array["activation_format"] != "integer":
+        activation = array["activation_format"]
+    if array["pe"] == "multiplier":
+        return f"{activation} activation times a whole weight"
+    largest = (1 << array["lane_exponent_bits"]) - 1
+    return f"{activation} activation, negated or not, shifted by 0..{largest}"
 
 
 def machine_drawing(run: Run) -> Markup:
@@ -141,24 +159,30 @@ def _pe(run: Run) -> Markup:
     scale = array["scale"]["format"].upper().replace("UINT8", "8-bit")
     x, width = _PE_X + 14, _PE_WIDTH - 28
     unit = (width - 20) / max(held, outer)
-    largest = (1 << array["lane_exponent_bits"]) - 1
+    rounded = array["activation_format"] != "integer" and array["floating"]["datapath"] == "aligned"
+    names = ("mantissa", "mantissa", "product") if rounded else ("P_I", "P_O", "group sum")
     parts = [
         rect(_PE_X, 8, _PE_WIDTH, _HEIGHT - 12, "block plain", rx=6),
         text(x, 32, "One PE", class_="strong"),
         text(x + 56, 32, "register widths to scale", class_="small dim"),
         _box(
             *(x, 44, width, 50, "s0", f"{array['lanes']} lane products"),
-            f"{array['activation_bits']}-bit activation, negated or not, shifted by 0..{largest}",
+            _lane(array),
         ),
         arrow(x + width / 2, 94, x + width / 2, 110),
-        _box(x, 112, width, 50, "s0", "lane adders", "exact sum, shifted by the slot's base shift"),
+        _box(
+            *(x, 112, width, 50, "s0", "lane adders"),
+            "exact sum of aligned products"
+            if rounded
+            else "exact sum, shifted by the slot's base shift",
+        ),
         arrow(x + width / 2, 162, x + width / 2, 178),
     ]
     registers = [
-        (180.0, "inner accumulator", "P_I", inner, "s1 r1", rtl["inner_mode"] + ", one group"),
-        (266.0, f"serial dequantizer, \u00d7 {scale} scale", "group sum", held, "s0 r0",
+        (180.0, "inner accumulator", names[0], inner, "s1 r1", rtl["inner_mode"] + ", one group"),
+        (266.0, f"serial dequantizer, \u00d7 {scale} scale", names[2], held, "s0 r0",
          "one scale bit per cycle"),
-        (352.0, "outer accumulator", "P_O", outer, "s1 r1", rtl["outer_mode"] + ", all groups"),
+        (352.0, "outer accumulator", names[1], outer, "s1 r1", rtl["outer_mode"] + ", all groups"),
     ]  # fmt: skip
     for y, title, name, bits, shade, note in registers:
         fill, bar = shade.split()

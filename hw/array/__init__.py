@@ -1,5 +1,6 @@
 """PE array, tile controller, input queues and result drain."""
 
+from .activations import FloatActivations
 from .drain import ResultDrain
 from .loader import ActivationLoader, WeightLoader
 from .pe_array import PEArray
@@ -8,6 +9,7 @@ from .walker import Walker, job_layout
 
 __all__ = [
     "ActivationLoader",
+    "FloatActivations",
     "PEArray",
     "ResultDrain",
     "Sequencer",

@@ -5,16 +5,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from configs.accelerator import RequantizerConfig
-from hw.dequant import Requantizer
+from hw.dequant import FloatEncoder, Requantizer
 
 
 class ResultDrain(wiring.Component):
-    """Hold a tile of results and send it row by row, requantized if wanted.
+    """Hold a tile of results and send it row by row, requantized or as float32 if wanted.
 
     Timing
     ------
-    ``load`` in one cycle, first row offered in the next, two cycles later with a requantizer. Must
-    not be loaded while it holds rows.
+    ``load`` in one cycle, first row offered in the next, two cycles later with a requantizer, one
+    with an encoder. Must not be loaded while it holds rows.
 
     Parameters
     ----------
@@ -26,6 +26,9 @@ class ResultDrain(wiring.Component):
         Width of a result in a beat; results are sign-extended.
     requantizer : :class:`configs.accelerator.RequantizerConfig` or None
         Requantize each row on its way out.
+    float_exponents : tuple of int or None
+        Make float32 of each row: bits of the exponent that lies above a result's mantissa, and the
+        binary logarithm of what mantissa 1 with exponent 0 stands for.
 
     Members
     -------
@@ -54,12 +57,14 @@ class ResultDrain(wiring.Component):
         bits: int,
         result_bits: int,
         requantizer: RequantizerConfig | None,
+        float_exponents: tuple[int, int] | None = None,
     ) -> None:
         self.rows = rows
         self.cols = cols
         self.bits = bits
         self.result_bits = result_bits
         self.requantizer = requantizer
+        self.float_exponents = float_exponents
         members = {
             "results": In(data.ArrayLayout(signed(bits), rows * cols)),
             "load": In(1),
@@ -85,7 +90,9 @@ class ResultDrain(wiring.Component):
             held.as_value()[: self.cols * self.bits],
         )
         marks = Cat(remaining == 1, ends_job & (remaining == 1))
-        if self.requantizer is None:
+        if self.float_exponents is not None:
+            offered, sent_marks = self._encoded(m, row, remaining != 0, marks, taken)
+        elif self.requantizer is None:
             offered, sent_marks = row, marks
             m.d.comb += self.beats.valid.eq(remaining != 0)
             m.d.comb += taken.eq(self.beats.valid & self.beats.ready)
@@ -118,13 +125,29 @@ class ResultDrain(wiring.Component):
             multiplier_bits=config.multiplier_bits,
             shift_bits=config.shift_bits,
         )
+        m.d.comb += Cat(requantizer.multipliers, requantizer.shifts).eq(self.parameters)
+        return self._behind(m, requantizer, row, valid, marks, taken)
+
+    def _encoded(self, m: Module, row, valid, marks, taken: Signal):
+        """Send ``row`` through the encoder; its output payload and marks."""
+        assert self.float_exponents is not None
+        exponent_bits, unit_exponent = self.float_exponents
+        m.submodules.encoder = encoder = FloatEncoder(
+            cols=self.cols,
+            bits=self.bits - exponent_bits,
+            exponent_bits=exponent_bits,
+            unit_exponent=unit_exponent,
+        )
+        return self._behind(m, encoder, row, valid, marks, taken)
+
+    def _behind(self, m: Module, stage, row, valid, marks, taken: Signal):
+        """Connect ``stage`` between ``row`` and the output; its output payload and marks."""
         m.d.comb += [
-            Cat(requantizer.multipliers, requantizer.shifts).eq(self.parameters),
-            requantizer.values.payload.eq(row),
-            requantizer.values.valid.eq(valid),
-            requantizer.marks.eq(marks),
-            taken.eq(valid & requantizer.values.ready),
-            self.beats.valid.eq(requantizer.beats.valid),
-            requantizer.beats.ready.eq(self.beats.ready),
+            stage.values.payload.as_value().eq(row.as_value()),
+            stage.values.valid.eq(valid),
+            stage.marks.eq(marks),
+            taken.eq(valid & stage.values.ready),
+            self.beats.valid.eq(stage.beats.valid),
+            stage.beats.ready.eq(self.beats.ready),
         ]
-        return requantizer.beats.payload, requantizer.beats_marks
+        return stage.beats.payload, stage.beats_marks

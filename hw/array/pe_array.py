@@ -1,15 +1,16 @@
 """The PE array: decoders per column, PEs, dequantizers, and the control that runs beside them."""
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from configs.timing import decode_cycles, dequantizer_cycles, dot_cycles, inner_cycles
-from hw.dequant import ActivationSums, ColumnScale, DequantizerControl, SerialDequantizer
-from hw.pe import SerialPE, activation_shape, shift_select_bits
+from hw.dequant import ActivationSums, ColumnScale, DequantizerControl
+from hw.pe import activation_shape, shift_select_bits
 from hw.terms import ColumnTerms, SpecialValues, special_ports
 from sw.compile.machine import Machine
 
+from .parts import activation_decoder, inner_pe, make_dequantizer, needs_negatives
 from .sequencer import issue_layout
 
 
@@ -23,7 +24,7 @@ class PEArray(wiring.Component):
     A slot issued in cycle 0 has its terms registered beside the PEs ``decode_cycles`` later, its
     dot product another ``dot_cycles``, its group sum another ``inner_cycles``; the dequantizers
     take the following ``dequantizer_cycles``, in the last of which ``results`` is valid if the slot
-    ended a tile (:mod:`configs.timing`).
+    ended a tile, in the cycle after that where sums are aligned (:mod:`configs.timing`).
 
     Parameters
     ----------
@@ -38,21 +39,23 @@ class PEArray(wiring.Component):
         Scales, format ids and zero points of the slot's group.
     weights : ``In(machine.chunk_bits)``
         Codes of the slot's chunk, column by column.
-    activations : ``In(rows * lanes * activation_bits)``
+    activations : ``In(rows * lanes * activation_width)``
         Activations of the slot's chunk, row by row.
     clear_overflow : ``In(1)``
         Clear the sticky overflow bits.
     special_write, special_index, special_value
         ``In``, as in :class:`hw.terms.SpecialValues`; not while slots are issued; absent if the
         machine is not programmable.
-    results : ``Out(ArrayLayout(signed(outer_bits), rows * cols))``
-        Outer sums, row by row.
+    results : ``Out(ArrayLayout(signed(outer_sum_bits), rows * cols))``
+        Outer sums, row by row; aligned ones with the mantissa in the low bits.
     results_valid : ``Out(1)``
         ``results`` is a finished tile.
     results_job_end : ``Out(1)``
         The finished tile is the job's last.
     inner_overflow, outer_overflow : ``Out(cols)``
         Sticky, per column: a step's exact sum left the range (modes saturate and flag).
+    invalid_activations : ``Out(rows)``
+        Sticky, per row: an activation was Inf or NaN; absent with integer activations.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -64,18 +67,23 @@ class PEArray(wiring.Component):
         self.terms_at = decode_cycles(array)
         self.dot_at = self.terms_at + dot_cycles(array)
         self.inner_at = self.dot_at + inner_cycles(array) - 1
+        #: outer accumulation of an aligned machine
+        self.accumulate = Signal()
+        outputs = array.rows * array.cols
         members = {
-            "issue": In(issue_layout(machine.terms.slots)),
+            "issue": In(issue_layout(machine.slots)),
             "header": In(machine.header_bits),
             "weights": In(machine.chunk_bits),
             "activations": In(machine.activation_chunk_bits),
             "clear_overflow": In(1),
-            "results": Out(data.ArrayLayout(signed(machine.outer_bits), array.rows * array.cols)),
+            "results": Out(data.ArrayLayout(signed(machine.outer_sum_bits), outputs)),
             "results_valid": Out(1),
             "results_job_end": Out(1),
             "inner_overflow": Out(array.cols),
             "outer_overflow": Out(array.cols),
         }
+        if array.has_floats:
+            members["invalid_activations"] = Out(array.rows)
         if array.programmable:
             ports = special_ports(machine.family, machine.terms)
             members |= {f"special_{name}": member for name, member in ports.items()}
@@ -90,8 +98,8 @@ class PEArray(wiring.Component):
             issues.append(Signal(self.issue.shape(), name=f"issue_{cycle}"))
             m.d.sync += issues[cycle].eq(issues[cycle - 1])
         header, weights, chunk = self._operands(m)
-        rows = [self._activation_registers(m, row, chunk) for row in range(array.rows)]
         decoded = issues[self.decode_at]
+        rows = [self._row(m, row, chunk, decoded) for row in range(array.rows)]
         values = self._special_values(m)
         cols = [
             self._column_terms(m, col, header, weights, decoded, values)
@@ -131,15 +139,34 @@ class PEArray(wiring.Component):
         m.d.sync += [r.eq(o) for r, o in zip(registers, operands, strict=True)]
         return registers
 
-    def _activation_registers(self, m: Module, row: int, chunk) -> Signal:
-        """Activations of one row, registered and broadcast along it."""
-        array = self.machine.accelerator
+    def _row(self, m: Module, row: int, chunk, decoded) -> tuple:
+        """Activations of one row, registered and broadcast along it, and their exponent.
+
+        The exponent, None without one, comes with the inner accumulation.
+        """
+        machine, array = self.machine, self.machine.accelerator
+        codes = chunk.word_select(row, array.lanes * machine.activation_width)
+        if array.has_floats:
+            return self._float_row(m, row, codes, decoded.valid)
         shape = activation_shape(array.activation_bits, is_signed=array.activation_signed)
         layout = data.ArrayLayout(shape, array.lanes)
         register = Signal(layout, name=f"activations_{row}", reset_less=True)
-        width = array.lanes * array.activation_bits
-        m.d.sync += register.as_value().eq(chunk.word_select(row, width))
-        return register
+        m.d.sync += register.as_value().eq(codes)
+        return register, None
+
+    def _float_row(self, m: Module, row: int, codes, valid) -> tuple:
+        """Floating-point activations of one row, taken apart, and their common exponent."""
+        m.submodules[f"activations_{row}"] = decoder = activation_decoder(self.machine)
+        m.d.comb += [decoder.codes.eq(codes), decoder.valid.eq(valid)]
+        self._sticky(m, self.invalid_activations[row], decoder.invalid)
+        if decoder.target != "aligned":
+            return decoder.values, None
+        exponent = decoder.exponent
+        for cycle in range(self.terms_at, self.inner_at):
+            following = Signal(len(exponent), name=f"exponent_{row}_{cycle}", reset_less=True)
+            m.d.sync += following.eq(exponent)
+            exponent = following
+        return decoder.values, exponent
 
     def _special_values(self, m: Module):
         """Special values written at run time, or None."""
@@ -161,7 +188,7 @@ class PEArray(wiring.Component):
             terms=machine.terms,
             lanes=array.lanes,
             programmable=array.programmable,
-            count_negatives=array.adders == "compressor",
+            count_negatives=needs_negatives(machine),
         )
         ids = header[array.cols * array.scale.code_bits :]
         m.d.comb += [
@@ -188,9 +215,17 @@ class PEArray(wiring.Component):
             control.load.eq(inner.valid & inner.group_end),
             control.tile_end.eq(inner.tile_end),
             control.job_end.eq(inner.job_end),
-            self.results_valid.eq(control.results_valid),
-            self.results_job_end.eq(control.results_job_end),
         ]
+        ends = [control.results_valid, control.results_job_end]
+        if array.is_aligned:
+            # the outer accumulation is a cycle behind the last bit of a pass
+            m.d.sync += [
+                self.results_valid.eq(ends[0]),
+                self.results_job_end.eq(ends[1]),
+                self.accumulate.eq(control.last),
+            ]
+        else:
+            m.d.comb += [self.results_valid.eq(ends[0]), self.results_job_end.eq(ends[1])]
         return control
 
     def _activation_sums(self, m: Module, rows, inner, control) -> list:
@@ -210,7 +245,9 @@ class PEArray(wiring.Component):
                 delay=self.inner_at - self.terms_at,
             )
             m.d.comb += [
-                Cat(sums.activations).eq(Cat(*rows[group * shared : (group + 1) * shared])),
+                Cat(sums.activations).eq(
+                    Cat(*(values for values, _ in rows[group * shared : (group + 1) * shared]))
+                ),
                 sums.accumulate.eq(inner.valid & (inner.slot == 0)),
                 sums.load.eq(control.load),
                 sums.correct.eq(control.correct),
@@ -254,52 +291,31 @@ class PEArray(wiring.Component):
         overflows = []
         for turn in range(shared):
             row = group * shared + turn
-            pe = self._pe(m, row, col)
+            values, exponent = rows[row]
+            m.submodules[f"pe_{row}_{col}"] = pe = inner_pe(self.machine)
+            result = Value.cast(dequantizer.results[turn])
             m.d.comb += [
                 pe.terms_in.eq(terms.terms_out),
-                pe.activations.eq(rows[row]),
+                pe.activations.eq(values),
                 dequantizer.group_sums[turn].eq(pe.group_sum),
-                self.results[row * array.cols + col].eq(dequantizer.results[turn]),
+                self.results[row * array.cols + col].eq(result),
             ]
             m.d.comb += [getattr(pe, name).eq(value) for name, value in step.items()]
-            if array.adders == "compressor":
+            if exponent is not None:
+                m.d.comb += pe.exponent.eq(exponent)
+            if "negatives" in pe.signature.members:
                 m.d.comb += pe.negatives.eq(terms.negatives)
-            overflows.append(pe.overflow)
-        return overflows, dequantizer.overflow
+            if not array.is_aligned:
+                overflows.append(pe.overflow)
+        return overflows, Const(0) if array.is_aligned else dequantizer.overflow
 
-    def _pe(self, m: Module, row: int, col: int) -> SerialPE:
-        machine, array = self.machine, self.machine.accelerator
-        m.submodules[f"pe_{row}_{col}"] = pe = SerialPE(
-            terms=machine.terms,
-            lanes=array.lanes,
-            activation_bits=array.activation_bits,
-            activation_signed=array.activation_signed,
-            bits=machine.inner_bits,
-            mode=array.inner_accumulator.mode,
-            adders=array.adders,
-            pipeline=array.pipeline,
-        )
-        return pe
-
-    def _dequantizer(self, m: Module, group: int, col: int, control, scale) -> SerialDequantizer:
+    def _dequantizer(self, m: Module, group: int, col: int, control, scale):
         """One dequantizer under the shared control, with its column's scale."""
-        machine, array = self.machine, self.machine.accelerator
-        dequantizer = SerialDequantizer(
-            group_bits=machine.inner_bits,
-            corrected_bits=machine.corrected_bits,
-            activation_sum_bits=machine.activation_sum_bits,
-            zero_point_bits=array.zero_point_bits,
-            scale_bits=array.scale.serial_bits,
-            barrel_shift=array.scale.barrel_shift,
-            bits=machine.outer_bits,
-            mode=array.outer_accumulator.mode,
-            rows=array.rows_per_dequantizer,
-        )
-        m.submodules[f"dequantizer_{group}_{col}"] = dequantizer
-        m.d.comb += dequantizer.clear.eq(control.results_valid)
+        m.submodules[f"dequantizer_{group}_{col}"] = dequantizer = make_dequantizer(self.machine)
+        m.d.comb += dequantizer.clear.eq(self.results_valid)
         shared = ("load", "correct", "negative", "last")
         own = ("scale_bit", "zero_point_bit", "shift")
-        for source, names in ((control, shared), (scale, own)):
+        for source, names in ((control, shared), (scale, own), (self, ("accumulate",))):
             for name in (n for n in names if n in dequantizer.signature.members):
                 m.d.comb += getattr(dequantizer, name).eq(getattr(source, name))
         return dequantizer

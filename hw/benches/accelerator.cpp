@@ -55,6 +55,13 @@ template <typename Top> auto end_special(Top& top, int) -> decltype(top.special_
 }
 template <typename Top> void end_special(Top&, long) {}
 
+// Sticky bits of floating-point designs, one per row; 0 for others.
+template <typename Top>
+auto read_invalid(const Top& top, uint32_t* words, int) -> decltype(top.invalid_activations, void()) {
+    read_port(top.invalid_activations, words);
+}
+template <typename Top> void read_invalid(const Top&, uint32_t*, long) {}
+
 // Offers beat after beat, each after its own number of idle cycles.
 struct Source {
     const uint32_t* beats;   // image: packets x packet_beats x words
@@ -128,7 +135,8 @@ int bench_special(void* handle, uint64_t index, const uint32_t* words) {
 // job: tiles, groups, chunks, last_chunks, col_tiles, row_tiles, rows, limit_cycles,
 //      weight_words, activation_words, result_words, weight_beats (of a tile)
 // out: total_cycles, output, dequantizer, weights, activations, compute,
-//      inner_overflow, outer_overflow, protocol_error, results_accepted, last_seen, keep_ok
+//      inner_overflow, outer_overflow, protocol_error, results_accepted, last_seen, keep_ok,
+//      invalid_activations
 // Returns 0, or 1 when limit_cycles passed before the last result.
 int bench_run(void* handle, const uint64_t* job,
               const uint32_t* weights, const uint32_t* weight_gaps,
@@ -213,6 +221,9 @@ int bench_run(void* handle, const uint64_t* job,
     out[15] = accepted;
     out[16] = last_seen;
     out[17] = keep_ok;
+    std::memset(words, 0, sizeof words);
+    read_invalid(top, words, 0);
+    std::memcpy(out + 18, words, 32);
     return accepted == expected ? 0 : 1;
 }
 

@@ -17,7 +17,7 @@ from .verilated import build_library
 
 TOP = "bitsmith_accelerator"
 _BENCH = Path(__file__).with_name("accelerator.cpp")
-_OUT_WORDS = 18
+_OUT_WORDS = 22
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +30,7 @@ class RtlResult:
     total_cycles : clock edges counted by the bench, from the job to the last result.
     causes : the design's own counters.
     inner_overflow, outer_overflow : bool (cols,), sticky bits.
+    invalid_activations : bool (rows,), sticky; all False with integer activations.
     protocol_error : a packet did not end where the job says.
     last_beat : 1-based result beat that carried TLAST first; 0 if none did.
     """
@@ -39,6 +40,7 @@ class RtlResult:
     causes: dict[str, int]
     inner_overflow: NDArray[np.bool_]
     outer_overflow: NDArray[np.bool_]
+    invalid_activations: NDArray[np.bool_]
     protocol_error: bool
     last_beat: int
 
@@ -180,10 +182,10 @@ class BatchBench:
                 f"{program.name}: after {limit} cycles the design had sent {out[15]} of "
                 f"{len(results)} result beats"
             )
-        cols = self.machine.accelerator.cols
+        array = self.machine.accelerator
         flags = [
-            np.unpackbits(out[i : i + 4].view(np.uint8), bitorder="little")[:cols].astype(bool)
-            for i in (6, 10)
+            np.unpackbits(out[i : i + 4].view(np.uint8), bitorder="little")[:count].astype(bool)
+            for i, count in ((6, array.cols), (10, array.cols), (18, array.rows))
         ]
         return RtlResult(
             outputs=program.unpack_results(results),
@@ -191,6 +193,7 @@ class BatchBench:
             causes=dict(zip(CAUSES, map(int, out[1:6]), strict=True)),
             inner_overflow=flags[0],
             outer_overflow=flags[1],
+            invalid_activations=flags[2],
             protocol_error=bool(out[14]),
             last_beat=int(out[16]),
         )

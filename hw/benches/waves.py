@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from configs.timing import decode_cycles, dot_cycles, inner_cycles
-from sw.compile import GemmProgram, scale_integers
+from sw.compile import GemmProgram, Machine, scale_integers
+from sw.compile.scales import scale_parts
+from sw.golden.floating import Sums, accumulate, float_steps, outer_rule
 from sw.golden.gemm import bounded, inner_steps
 
 from .batch import BatchBench
@@ -57,10 +59,13 @@ def expected_steps(
     """Accumulator values of one PE of a one-tile program.
 
     Returns the (group, chunk, slot) of every inner step, the inner accumulator after each, and the
-    outer accumulator after each group.
+    outer accumulator after each group. Aligned sums are mantissa and exponent as the hardware packs
+    them, the exponent above the mantissa.
     """
     machine, array = tile.machine, tile.machine.accelerator
-    places, inner, outer, total = [], [], [], np.zeros((), dtype=np.int64)
+    if array.is_aligned:
+        return _expected_floats(tile, row, col)
+    places, inner, outer, total = [], [], [], np.zeros((), dtype=tile.activation_values.dtype)
     for step in inner_steps(tile, array.inner_accumulator.mode):
         places.append((step.group, step.chunk, step.slot))
         inner.append(int(step.register[row, col]))
@@ -68,10 +73,37 @@ def expected_steps(
     for group, scale in enumerate(scales):
         last = max(index for index, place in enumerate(places) if place[0] == group)
         corrected = inner[last] - zero_point_product(tile, row, col, group)
-        exact = total + corrected * scale
+        exact = np.asarray(total + corrected * scale)
         total, _ = bounded(exact, machine.outer_bits, array.outer_accumulator.mode)
         outer.append(int(total))
     return places, inner, outer
+
+
+def _expected_floats(
+    tile: GemmProgram, row: int, col: int
+) -> tuple[list[tuple[int, int, int]], list[int], list[int]]:
+    """As :func:`expected_steps`, of an aligned machine."""
+    machine, groups = tile.machine, tile.tiling.groups
+    places, inner, outer = [], [], []
+    zero = np.zeros(1, dtype=np.int64)
+    ends = [Sums(zero, zero)] * groups
+    for step in float_steps(tile):
+        value = Sums(*(part[row : row + 1, col] for part in step.sums))
+        places.append((step.group, step.chunk, step.slot))
+        inner.append(_packed(value, machine.inner_bits))
+        ends[step.group] = value
+    multipliers, shifts = scale_parts(machine.accelerator.scale, tile.scale_codes[col])
+    total = Sums(zero, zero)
+    for group, end in enumerate(ends):
+        scaled, exponent = end.mantissa * multipliers[group], end.exponent + shifts[group]
+        total = accumulate(total, scaled, exponent, outer_rule(machine.floating))
+        outer.append(_packed(total, machine.outer_bits))
+    return places, inner, outer
+
+
+def _packed(sums: Sums, bits: int) -> int:
+    """One sum as the hardware packs it."""
+    return int(sums.mantissa[0]) % (1 << bits) | int(sums.exponent[0]) << bits
 
 
 def zero_point_product(tile: GemmProgram, row: int, col: int, group: int) -> int:
@@ -117,29 +149,36 @@ def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
         # valid is the lowest bit of an issue
         "inner_step": f"{array}.issue_{inner_at}",
         "inner_sum": f"{array}.pe_{row}_{col}.accumulator.next",
-        "outer_step": f"{array}.control.last",
+        "outer_step": f"{array}.accumulate" if config.is_aligned else f"{array}.control.last",
         "outer_sum": f"{array}.dequantizer_{row // shared}_{col}.accumulator.next",
     }
     seen: dict[str, list[int]] = {"inner": [], "outer": []}
-    for values in read_vcd(path, names, "top.aclk"):
+    for cycle in read_vcd(path, names, "top.aclk"):
         for stage, found in seen.items():
-            if values[f"{stage}_step"] & 1:
-                found.append(values[f"{stage}_sum"])
+            if cycle[f"{stage}_step"] & 1:
+                found.append(cycle[f"{stage}_sum"])
     places, inner, outer = expected_steps(tile, row, col)
     for (group, chunk, slot), want, got in zip(places, inner, seen["inner"], strict=False):
-        if want % (1 << machine.inner_bits) != got:
-            signed = got - ((got >> (machine.inner_bits - 1)) << machine.inner_bits)
+        if want % (1 << machine.inner_sum_bits) != got:
+            values = [_shown(machine, machine.inner_bits, value) for value in (got, want)]
             return (
                 f"group {group}, chunk {chunk}, slot {slot} "
-                f"(inner accumulator {signed} instead of {want})"
+                f"(inner accumulator {' instead of '.join(values)})"
             )
-    last_slot = machine.terms.slots - 1
+    last_slot = machine.slots - 1
     turns = seen["outer"][row % shared :: shared]
     for group, (want, got) in enumerate(zip(outer, turns, strict=False)):
-        if want % (1 << machine.outer_bits) != got:
-            signed = got - ((got >> (machine.outer_bits - 1)) << machine.outer_bits)
+        if want % (1 << machine.outer_sum_bits) != got:
+            values = [_shown(machine, machine.outer_bits, value) for value in (got, want)]
             return (
                 f"group {group}, after slot {last_slot} "
-                f"(outer accumulator {signed} instead of {want})"
+                f"(outer accumulator {' instead of '.join(values)})"
             )
     return "in no step of the tile run alone (group and slot unknown)"
+
+
+def _shown(machine: Machine, bits: int, value: int) -> str:
+    """An accumulator for a message: a signed number, of aligned sums with its exponent."""
+    mantissa = value % (1 << bits)
+    mantissa -= (mantissa >> bits - 1) << bits
+    return f"{mantissa} * 2**{value >> bits}" if machine.accelerator.is_aligned else str(mantissa)

@@ -3,6 +3,8 @@
 from .activations import ActivationSums
 from .column import ColumnScale
 from .control import DequantizerControl
+from .encoder import FloatEncoder
+from .floating import FloatDequantizer
 from .requantizer import Requantizer
 from .scales import ScaleDecoder
 from .serial import SerialDequantizer
@@ -11,6 +13,8 @@ __all__ = [
     "ActivationSums",
     "ColumnScale",
     "DequantizerControl",
+    "FloatDequantizer",
+    "FloatEncoder",
     "Requantizer",
     "ScaleDecoder",
     "SerialDequantizer",

@@ -17,6 +17,26 @@ def extended(value: Value, width: int) -> Value:
     return Cat(value, top)
 
 
+def ring(m: Module, accumulator, width: int) -> Value:
+    """Registers of an accumulator's sums; the one in turn, ``width`` bits.
+
+    ``accumulator`` has ``depth``, ``next``, ``clear`` and, where sums take turns, ``turn`` and
+    ``others``. Clearing is a synchronous reset of the flip-flops, not a multiplexer in front of the
+    adder.
+    """
+    # the sum in turn is at the low end
+    sums = Signal(width * accumulator.depth, name="ring")
+    following = Value.cast(accumulator.next)
+    m.d.sync += sums[:width].eq(following)
+    if accumulator.depth > 1:
+        m.d.comb += Value.cast(accumulator.others).eq(sums[width:])
+        with m.If(accumulator.turn):
+            m.d.sync += sums.eq(Cat(sums[width:], following))
+    with m.If(accumulator.clear):
+        m.d.sync += sums.eq(0)
+    return sums[:width]
+
+
 class Accumulator(wiring.Component):
     """Add a signed number to a two's complement register in every cycle.
 
@@ -93,23 +113,12 @@ class Accumulator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # the sum in turn is at the low end
-        ring = Signal(data.ArrayLayout(signed(self.bits), self.depth))
-        sums, others = ring.as_value(), ring.as_value()[self.bits :]
-        total = self._total(ring[0])
+        total = self._total(ring(m, self, self.bits).as_signed())
         if self.mode == "wrap":
             # low bits only: the exact sum need not exist
             m.d.comb += self.next.eq(total)
         else:
             self._bound(m, total)
-        # clearing is a synchronous reset of the flip-flops, not a multiplexer in front of the adder
-        m.d.sync += ring[0].eq(self.next)
-        if self.depth > 1:
-            m.d.comb += self.others.as_value().eq(others)
-            with m.If(self.turn):
-                m.d.sync += sums.eq(Cat(others, self.next))
-        with m.If(self.clear):
-            m.d.sync += sums.eq(0)
         return m
 
     def _total(self, start):

@@ -1,15 +1,17 @@
-"""Bit-serial PE for integer activations."""
+"""Bit-serial PE."""
 
 from collections.abc import Collection
 
-from amaranth import Cat, Const, Module, Signal, Value, signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth import C, Cat, Const, Module, Signal, Value, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import In
 
 from hw.terms import term_layout
 from sw.formats import TermTable
 
-from .accumulator import Accumulator, extended
+from .accumulator import extended
+from .base import PE, balanced_sum
+from .float_accumulator import FloatSum
 
 #: lanes whose values are added one after the other; the sums of such chains meet in a tree
 CHAIN_LANES = 4
@@ -26,12 +28,7 @@ def dot_bits(*, terms: TermTable, lanes: int, activation_bits: int, activation_s
     return (lanes * magnitude << terms.largest_exponent).bit_length() + 1
 
 
-def shift_select_bits(terms: TermTable) -> int:
-    """Bits that choose among the distinct base shifts; 0 if there is only one."""
-    return (len(set(terms.base_shifts)) - 1).bit_length()
-
-
-class SerialPE(wiring.Component):
+class SerialPE(PE):
     """Lane products, their sum and the inner accumulator of one output.
 
     In every cycle each lane adds ``(-1)**negative * activation << exponent`` (or nothing), the
@@ -69,6 +66,10 @@ class SerialPE(wiring.Component):
     pipeline : collection of str
         Additional registers: ``"products"`` behind the lanes, ``"shift"`` behind the base shift;
         other names are ignored.
+    floating : :class:`hw.pe.FloatSum` or None
+        Floating-point accumulator; activations are mantissas of a common exponent then.
+    exponent_bits : int
+        Width of that exponent, with ``floating``.
 
     Members
     -------
@@ -82,10 +83,14 @@ class SerialPE(wiring.Component):
         Last slot of a group: the accumulator starts anew from 0.
     shift_select : ``In(bits)``
         Index of the slot's base shift among the distinct ones, rising; absent if only one.
+    exponent : ``In(exponent_bits)``
+        Exponent of the slot's activations, in the cycle of ``last``; 0 without a slot; absent
+        without ``floating``.
     group_sum : ``Out(signed(bits))``
-        Inner accumulator after this step: the group's sum in its last slot.
+        Inner accumulator after this step: the group's sum in its last slot; of ``floating.layout``
+        with ``floating``.
     overflow : ``Out(1)``
-        This step's exact sum left the range.
+        This step's exact sum left the range; absent with ``floating``.
     """
 
     def __init__(
@@ -99,32 +104,34 @@ class SerialPE(wiring.Component):
         mode: str,
         adders: str = "chain",
         pipeline: Collection[str] = (),
+        floating: FloatSum | None = None,
+        exponent_bits: int = 0,
     ) -> None:
-        self.terms = terms
         self.lanes = lanes
         self.activation_bits = activation_bits
         self.activation_signed = activation_signed
         self.adders = adders
-        self.pipeline = frozenset(pipeline)
-        self.accumulator = Accumulator(
-            bits=bits,
-            addend_bits=self._sum_bits(lanes) + max(terms.base_shifts),
-            mode=mode,
-            subtract=adders == "chain",
-        )
+        self.terms = terms
         activation = activation_shape(activation_bits, is_signed=activation_signed)
         members = {
-            "terms_in": In(data.ArrayLayout(term_layout(terms.exponent_bits), lanes)),
+            "terms_in": In(data.ArrayLayout(term_layout(terms), lanes)),
             "activations": In(data.ArrayLayout(activation, lanes)),
-            "last": In(1),
-            "group_sum": Out(signed(bits)),
-            "overflow": Out(1),
         }
         if adders == "compressor":
             members["negatives"] = In(lanes.bit_length())
-        if shift_select_bits(terms):
-            members["shift_select"] = In(shift_select_bits(terms))
-        super().__init__(members)
+        if floating is not None:
+            members["exponent"] = In(exponent_bits)
+        super().__init__(
+            terms=terms,
+            sum_bits=self._sum_bits(lanes),
+            negated=adders == "chain",
+            bits=bits,
+            mode=mode,
+            floating=floating,
+            exponent_bits=exponent_bits,
+            pipeline=pipeline,
+            members=members,
+        )
 
     def _sum_bits(self, lanes: int) -> int:
         """Exact width of the sum of ``lanes`` lanes."""
@@ -135,32 +142,19 @@ class SerialPE(wiring.Component):
             activation_signed=self.activation_signed,
         )
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.accumulator = accumulator = self.accumulator
-
-        # cycle 0: lanes ("products": registered) and their exact sum, in a chain negated
+    def lane_sum(self, m: Module) -> tuple[Signal, Value | None]:
         lanes = [self._lane(m, lane) for lane in range(self.lanes)]
-        total = Signal(signed(self._sum_bits(self.lanes)), reset_less=True)
+        total = Signal(signed(self.sum_bits), reset_less=True)
         if self.adders == "chain":
             starts = range(0, self.lanes, CHAIN_LANES)
             chains = [self._chain(m, start, lanes[start : start + CHAIN_LANES]) for start in starts]
-            m.d.sync += total.eq(_tree(chains))
+            negated = balanced_sum(chains)
+            # for a floating-point accumulator the first chain began with -1: ~(-1 - s) = s
+            m.d.sync += total.eq(negated if self.floating is None else ~negated)
         else:
-            negatives = self._behind_products(m, self.negatives, "negatives_register")
+            negatives = self.behind_products(m, self.negatives, "negatives_register")
             m.d.sync += total.eq(sum((value for value, _ in lanes), start=negatives))
-
-        # cycle 1: base shift ("shift": registered), inner accumulation
-        shifted = self._shifted(m, total)
-        if "shift" in self.pipeline:
-            shifted = _registered(m, shifted, "shifted_register")
-        m.d.comb += [
-            accumulator.addend.eq(shifted),
-            accumulator.clear.eq(self.last),
-            self.group_sum.eq(accumulator.next),
-            self.overflow.eq(accumulator.overflow),
-        ]
-        return m
+        return total, None if self.floating is None else self.exponent
 
     def _lane(self, m: Module, lane: int) -> tuple[Value, Value]:
         """One lane's activation, gated, shifted and inverted if negative; and that flag.
@@ -173,22 +167,19 @@ class SerialPE(wiring.Component):
         shifted = activation << term.exponent if self.terms.largest_exponent else activation
         gated = extended(shifted, width) & term.present.replicate(width)
         m.d.comb += value.eq(gated ^ term.negative.replicate(width))
-        negative = self._behind_products(m, term.negative, f"negative_{lane}")
-        return self._behind_products(m, value, f"product_{lane}"), negative
-
-    def _behind_products(self, m: Module, value, name: str):
-        """``value`` as the adders see it: registered if that stage is asked for."""
-        return _registered(m, value, name) if "products" in self.pipeline else value
+        negative = self.behind_products(m, term.negative, f"negative_{lane}")
+        return self.behind_products(m, value, f"product_{lane}"), negative
 
     def _chain(self, m: Module, first: int, lanes: list[tuple[Value, Value]]) -> Signal:
-        """Negated sum of some lanes.
+        """Negated sum of some lanes; in floating point the first chain is 1 less.
 
         A negative lane's -1 is the borrow that comes out of a place below the lowest::
 
             sum    . . . s 0
             lane - . . . l n        the lowest place is dropped again
         """
-        total: Value = Const(0, 1)
+        less = self.floating is not None and first == 0
+        total: Value = C(-1, signed(1)) if less else Const(0, 1)
         for number, (value, negative) in enumerate(lanes, start=1):
             width = self._sum_bits(number)
             following = Signal(signed(width), name=f"chain_{first}_{number}")
@@ -198,31 +189,3 @@ class SerialPE(wiring.Component):
             m.d.comb += following.eq(difference[1 : width + 1])
             total = following
         return total
-
-    def _shifted(self, m: Module, total: Signal) -> Signal:
-        """``total`` moved by the slot's base shift."""
-        shifts = sorted(set(self.terms.base_shifts))
-        shifted = Signal(signed(len(total) + max(shifts)))
-        if len(shifts) == 1:
-            m.d.comb += shifted.eq(total << shifts[0])
-            return shifted
-        with m.Switch(self.shift_select):
-            for index, shift in enumerate(shifts):
-                with m.Default() if index == len(shifts) - 1 else m.Case(index):
-                    m.d.comb += shifted.eq(total << shift)
-        return shifted
-
-
-def _registered(m: Module, value, name: str) -> Signal:
-    """``value`` one cycle later."""
-    register = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += register.eq(value)
-    return register
-
-
-def _tree(values: list):
-    """Balanced sum, each level one bit wider."""
-    while len(values) > 1:
-        paired = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
-        values = paired + values[len(values) & ~1 :]
-    return values[0]

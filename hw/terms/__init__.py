@@ -1,7 +1,7 @@
 """From weight codes to terms."""
 
 from .column import ColumnTerms
-from .decoder import TermDecoder, packed_term, term_layout
+from .decoder import TermDecoder, bit_layout, term_layout
 from .pairs import PairDecoder
 from .special import SpecialTerms, SpecialValues, special_ports
 
@@ -11,7 +11,7 @@ __all__ = [
     "SpecialTerms",
     "SpecialValues",
     "TermDecoder",
-    "packed_term",
+    "bit_layout",
     "special_ports",
     "term_layout",
 ]

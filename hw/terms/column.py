@@ -65,7 +65,7 @@ class ColumnTerms(wiring.Component):
         self.special = None
         if family.special_code is not None:
             self.special = SpecialTerms(family=family, terms=terms, programmable=programmable)
-        layout = term_layout(terms.exponent_bits)
+        layout = term_layout(terms)
         members = {
             "codes": In(lanes * family.stored_bits),
             "valid": In(1),
@@ -94,8 +94,12 @@ class ColumnTerms(wiring.Component):
             if self.special is not None:
                 m.d.comb += decoder.special.eq(self.special.term)
             m.d.sync += self.terms_out[lane].eq(decoder.term)
-            m.d.sync += self.terms_out[lane].present.eq(decoder.term.present & self.valid)
-            negatives.append(decoder.term.negative)
+            # the digit is in the low bits: present, magnitude or two's complement
+            bits = self.terms.digit_bits
+            digit = decoder.term.as_value()[:bits] & self.valid.replicate(bits)
+            m.d.sync += self.terms_out[lane].as_value()[:bits].eq(digit)
+            if self.count_negatives:
+                negatives.append(decoder.term.negative)
         if self.count_negatives:
             m.d.sync += self.negatives.eq(sum(negatives))
         return m

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sw.formats import FormatFamily, TermTable
 
-from .decoder import packed_term, term_layout
+from .decoder import term_layout
 
 
 def _special_code(family: FormatFamily) -> int:
@@ -17,7 +17,7 @@ def _special_code(family: FormatFamily) -> int:
 
 def special_ports(family: FormatFamily, terms: TermTable) -> dict[str, wiring.Member]:
     """Ports by which special values are written: see :class:`SpecialValues`."""
-    value = data.ArrayLayout(term_layout(terms.exponent_bits), terms.slots)
+    value = data.ArrayLayout(term_layout(terms), terms.slots)
     return {"write": In(1), "index": In(max(1, family.id_bits)), "value": In(value)}
 
 
@@ -51,7 +51,7 @@ class SpecialValues(wiring.Component):
     def __init__(self, *, family: FormatFamily, terms: TermTable) -> None:
         self.family = family
         self.table = terms
-        value = data.ArrayLayout(term_layout(terms.exponent_bits), terms.slots)
+        value = data.ArrayLayout(term_layout(terms), terms.slots)
         stored = data.ArrayLayout(value, len(family.members))
         own = [self._terms(member.levels[_special_code(family)]) for member in family.members]
         super().__init__(special_ports(family, terms) | {"terms": Out(stored, init=own)})
@@ -96,7 +96,7 @@ class SpecialTerms(wiring.Component):
         Slot of the chunk; absent for a single slot.
     values : ``In(ArrayLayout(ArrayLayout(term_layout(...), slots), members))``
         From :class:`SpecialValues`; absent if not programmable.
-    term : ``Out(term_layout(terms.exponent_bits))``
+    term : ``Out(term_layout(terms))``
         The term, base shift excluded; absent terms for ids beyond the last format.
     """
 
@@ -105,7 +105,7 @@ class SpecialTerms(wiring.Component):
         self.family = family
         self.terms = terms
         self.programmable = programmable
-        layout = term_layout(terms.exponent_bits)
+        layout = term_layout(terms)
         members = {"format_id": In(family.id_bits), "term": Out(layout)}
         if terms.slots > 1:
             members["slot"] = In((terms.slots - 1).bit_length())
@@ -133,4 +133,4 @@ class SpecialTerms(wiring.Component):
         if self.programmable:
             return self.values[format_id][slot].as_value()
         level = member.levels[self.code]
-        return packed_term(self.terms, level, slot)
+        return self.terms.packed(level, slot)

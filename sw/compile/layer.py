@@ -29,7 +29,7 @@ class MachineLayer:
     array : the accelerator that they are for.
     family : formats of the codes.
     group_size : weights that share a scale.
-    codes : uint8 (N, K).
+    codes : uint8 (N, K); uint16 for 16-bit formats.
     format_ids, scale_codes : uint8 (N, groups).
     channel_factors : float32 (N,), value of an output's least significant bit over the unit.
     zero_points : int64 (N, groups) for a machine with zero points, else None.
@@ -39,7 +39,7 @@ class MachineLayer:
     array: AcceleratorConfig
     family: FormatFamily
     group_size: int
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.unsignedinteger]
     format_ids: NDArray[np.uint8]
     scale_codes: NDArray[np.uint8]
     channel_factors: NDArray[np.float32]

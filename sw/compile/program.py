@@ -5,13 +5,15 @@ Golden model, simulator and RTL test bench all read the same program.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.timing import GROUP_COUNT_BITS, TILE_COUNT_BITS
-from sw.formats import FormatFamily
+from sw.formats import FormatFamily, float_layout
+from sw.formats.floats import FloatParts
 from sw.formats.pairs import stored_codes
 
 from .machine import Machine
@@ -140,10 +142,10 @@ class GemmProgram:
     machine : the machine it runs on.
     name : for messages.
     group_size : weights that share a scale.
-    codes : uint8 (N, K) weight codes.
+    codes : uint8 (N, K) weight codes; uint16 for 16-bit formats.
     format_ids : uint8 (N, groups) member of the machine's family, per group.
     scale_codes : uint8 (N, groups), see :func:`sw.compile.scale_integers`.
-    activations : int64 (M, K) within the activation range.
+    activations : int64 (M, K) within the activation range; codes of floating-point ones.
     zero_points : int64 (N, groups) in levels, or None where all are 0.
     specials : level of the special code in each member of the family, for a programmable machine;
         None leaves the family's own.
@@ -153,7 +155,7 @@ class GemmProgram:
     machine: Machine
     name: str
     group_size: int
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.unsignedinteger]
     format_ids: NDArray[np.uint8]
     scale_codes: NDArray[np.uint8]
     activations: NDArray[np.int64]
@@ -177,14 +179,31 @@ class GemmProgram:
         check_stages(self)
         if self.machine.family.pairs and self.group_size % 2 and self.tiling.groups > 1:
             raise InputError(f"{self.name}: group size {self.group_size} splits a pair")
-        low, high = self.machine.accelerator.activation_range
+        low, high = self.machine.activation_codes
         if self.activations.min() < low or self.activations.max() > high:
             raise InputError(f"{self.name}: activations leave the port's range {low}..{high}")
+        if self.machine.accelerator.is_aligned:
+            self._check_exponents()
         if self.format_ids.max() >= len(self.machine.family.members):
             raise InputError(
                 f"{self.name}: format id {self.format_ids.max()} is not in family "
                 f"'{self.machine.family.name}' of {len(self.machine.family.members)}"
             )
+
+    def _check_exponents(self) -> None:
+        """Refuse groups so long that truncation could outgrow an exponent's register."""
+        widths, t = self.machine.floating, self.tiling
+        steps = max(t.chunks, t.last_chunks) * self.machine.slots
+        for what, count, needed, bits in (
+            ("steps", steps, widths.inner_exponent_after(steps), widths.inner_exponent_bits),
+            ("groups", t.groups, widths.outer_exponent_after(t.groups), widths.outer_exponent_bits),
+        ):
+            if needed >> bits:
+                raise InputError(
+                    f"{self.name}: {count} {what} of truncated sums could reach exponent {needed}, "
+                    f"the register has {bits} bits: take more mantissa bits, rounding nearest_even "
+                    "or shorter groups"
+                )
 
     @property
     def shape(self) -> GemmShape:
@@ -214,6 +233,21 @@ class GemmProgram:
         if not self.machine.accelerator.programmable:
             return []
         return special_words(self.machine.terms, self.family, self.machine.family.special_code)
+
+    @cached_property
+    def activation_parts(self) -> FloatParts:
+        """Sign, significand and place of floating-point activations, (M, K)."""
+        layout = float_layout(self.machine.accelerator.activation_format)
+        return layout.take_apart(self.activations)
+
+    @cached_property
+    def activation_values(self) -> NDArray[Any]:
+        """Activations as integers (M, K); floating-point ones in their unit, as Python integers."""
+        if not self.machine.accelerator.has_floats:
+            return self.activations
+        parts = self.activation_parts
+        magnitudes = parts.significand.astype(object) << parts.place.astype(object)
+        return np.where(parts.negative, -magnitudes, magnitudes)
 
     @cached_property
     def levels(self) -> NDArray[np.int64]:
@@ -251,7 +285,7 @@ class GemmProgram:
         """Beats of each column tile, shape (col_tiles, beats, words)."""
         t, family = self.tiling, self.family
         n_padded = t.col_tiles * t.cols
-        padding = np.array([f.padding_code for f in family.members], dtype=np.uint8)
+        padding = np.array([f.padding_code for f in family.members], dtype=np.int64)
         codes = np.zeros((n_padded, t.tile_chunks, t.lanes), dtype=np.int64)
         inside = self.chunk_inputs >= 0
         of_group = self.group_of[np.where(inside, self.chunk_inputs, 0)]
@@ -314,12 +348,12 @@ class GemmProgram:
     @cached_property
     def activation_beats(self) -> NDArray[np.uint32]:
         """Beats of each row tile, shape (row_tiles, tile_chunks, words)."""
-        t, array = self.tiling, self.machine.accelerator
+        t = self.tiling
         padded = np.zeros((t.row_tiles * t.rows, t.tile_chunks, t.lanes), dtype=np.int64)
         inside = self.chunk_inputs >= 0
         padded[: self.shape.m] = np.where(inside, self.activations[:, self.chunk_inputs], 0)
         tiled = padded.reshape(t.row_tiles, t.rows, t.tile_chunks, t.lanes).swapaxes(1, 2)
-        beats = pack_bits(tiled.reshape(-1, t.rows * t.lanes), array.activation_bits)
+        beats = pack_bits(tiled.reshape(-1, t.rows * t.lanes), self.machine.activation_width)
         words = as_words(beats, self.machine.activation_beat_bits)
         return words.reshape(t.row_tiles, t.tile_chunks, -1)
 

@@ -24,6 +24,18 @@ def scale_integers(scale: ScaleConfig, codes: NDArray[np.uint8]) -> NDArray[np.i
     return wide
 
 
+def scale_parts(
+    scale: ScaleConfig, codes: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Multiplier and shift of scale codes of any shape, as the dequantizer splits them."""
+    integers = scale_integers(scale, codes)
+    if not scale.barrel_shift:
+        return integers, np.zeros_like(integers)
+    wide = codes.astype(np.int64)
+    shifts = wide if scale.format == "e8m0" else np.maximum((wide >> 3 & 15) - 1, 0)
+    return integers >> shifts, shifts
+
+
 def largest_scale(scale: ScaleConfig) -> int:
     """Largest integer scale."""
     if scale.format == "e8m0":

@@ -93,10 +93,9 @@ def special_words(terms: TermTable, family: FormatFamily, code: int | None) -> l
     words = []
     for member in family.members:
         level = None if code is None else member.levels[code]
-        row = () if level is None else terms.terms[level]
-        packed = [t.present | t.negative << 1 | t.exponent << 2 for t in row]
         width = 2 + terms.exponent_bits
-        words.append(sum(value << width * slot for slot, value in enumerate(packed)))
+        packed = [terms.packed(level, slot) << width * slot for slot in range(terms.slots)]
+        words.append(sum(packed))
     return words
 
 

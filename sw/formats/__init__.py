@@ -1,11 +1,12 @@
 """Number formats: levels, codes, packing and terms, each defined once."""
 
 from .bitmod import bitmod_custom
+from .digits import Term, TermTable
+from .floats import FloatLayout, float_layout
 from .format import FormatFamily, NumberFormat
+from .multiplier import multiplier_terms
 from .tables import families, get_family, serial_families
 from .terms import (
-    Term,
-    TermTable,
     family_terms,
     fitting_terms,
     reachable_terms,
@@ -14,6 +15,7 @@ from .terms import (
 )
 
 __all__ = [
+    "FloatLayout",
     "FormatFamily",
     "NumberFormat",
     "Term",
@@ -22,7 +24,9 @@ __all__ = [
     "families",
     "family_terms",
     "fitting_terms",
+    "float_layout",
     "get_family",
+    "multiplier_terms",
     "reachable_terms",
     "serial_families",
     "smallest_pe",

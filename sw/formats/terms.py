@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 
+from .digits import Term, TermTable
 from .format import FormatFamily
 
 MAX_LANE_EXPONENT_BITS = 6
@@ -30,74 +31,6 @@ MAX_LANE_EXPONENT_BITS = 6
 MAX_LEVEL_BITS = 58
 MAX_SLOTS = 4
 MAX_CODE_BITS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Term:
-    """One slot of one level: ``(-1)**negative * 2**exponent``, or nothing if not ``present``."""
-
-    present: bool
-    negative: bool
-    exponent: int
-
-    @property
-    def value(self) -> int:
-        """The term without its base shift."""
-        magnitude = int(self.present) << self.exponent
-        return -magnitude if self.negative else magnitude
-
-
-@dataclass(frozen=True, kw_only=True)
-class TermTable:
-    """How a PE of ``lane_exponent_bits`` forms every level of a family.
-
-    Attributes
-    ----------
-    base_shifts : shared shift of each slot, in slot order.
-    terms : level -> its terms, one per slot.
-    worst_escape : largest distance of a partial sum from the interval [0, level], in levels.
-    """
-
-    lane_exponent_bits: int
-    base_shifts: tuple[int, ...]
-    terms: dict[int, tuple[Term, ...]]
-    worst_escape: int
-
-    def __hash__(self) -> int:
-        return hash((self.lane_exponent_bits, self.base_shifts, tuple(self.terms)))
-
-    @property
-    def slots(self) -> int:
-        """Cycles per chunk of ``lanes`` products."""
-        return len(self.base_shifts)
-
-    @property
-    def exponent_bits(self) -> int:
-        """Bits of the largest exponent that occurs, at least 1, up to ``lane_exponent_bits``."""
-        return max(1, self.largest_exponent.bit_length())
-
-    @property
-    def largest_exponent(self) -> int:
-        """Largest exponent of any term."""
-        return max(term.exponent for row in self.terms.values() for term in row)
-
-    def partial_levels(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Partial value of each level after each slot, shape (slots,) + levels.shape."""
-        known = np.array(sorted(self.terms), dtype=np.int64)
-        sums = np.array(
-            [
-                np.cumsum(
-                    [t.value << s for t, s in zip(self.terms[v], self.base_shifts, strict=True)]
-                )
-                for v in known.tolist()
-            ],
-            dtype=np.int64,
-        )
-        index = np.minimum(np.searchsorted(known, levels), len(known) - 1)
-        if not np.array_equal(known[index], levels):
-            bad = np.asarray(levels)[known[index] != levels].flat[0]
-            raise InputError(f"level {bad} has no terms in this table")
-        return np.moveaxis(sums[index], -1, 0)
 
 
 @dataclass(frozen=True, eq=False)

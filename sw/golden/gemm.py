@@ -7,6 +7,7 @@ the schedule's terms are read too, after a check that they add up to the levels.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from configs.errors import InputError
 from sw.compile.program import GemmProgram
 from sw.compile.scales import scale_integers
 from sw.compile.stages import RequantizerParameters
+
+from .floating import exact_float32_codes, float32_codes, float_gemm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,28 +28,34 @@ class GoldenResult:
     ----------
     outputs : int64 (M, N), outer accumulator at the end of each tile, requantized if the machine
         has a requantizer.
-    group_sums : int64 (groups, M, N), inner accumulator at the end of each group.
+    group_sums : (groups, M, N), inner accumulator at the end of each group: int64, Python integers
+        of exact floating-point machines, mantissas of aligned ones.
     inner_overflow, outer_overflow : bool (cols,), per array column.
+    invalid_activations : bool (rows,), per array row: an activation was Inf or NaN.
+
+    Outputs of floating-point machines are the bits of float32 numbers, as signed integers.
     """
 
     outputs: NDArray[np.int64]
-    group_sums: NDArray[np.int64]
+    group_sums: NDArray[Any]
     inner_overflow: NDArray[np.bool_]
     outer_overflow: NDArray[np.bool_]
+    invalid_activations: NDArray[np.bool_]
 
 
-def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+def wrap(values: NDArray[Any], bits: int) -> NDArray[Any]:
     """Keep the low ``bits`` of each value, as two's complement."""
+    if values.dtype == object:
+        half = 1 << bits - 1
+        return (values + half) % (2 * half) - half
     spare = 64 - bits
     return values << spare >> spare
 
 
-def bounded(
-    values: NDArray[np.int64], bits: int, mode: str
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def bounded(values: NDArray[Any], bits: int, mode: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """One accumulator step's register value and whether the exact sum left the range."""
     half = 1 << (bits - 1)
-    overflow = (values >= half) | (values < -half)
+    overflow = ((values >= half) | (values < -half)).astype(bool)
     if mode == "saturate":
         return np.clip(values, -half, half - 1), overflow
     return wrap(values, bits), overflow
@@ -61,7 +70,10 @@ def golden_gemm(program: GemmProgram) -> GoldenResult:
     """
     machine, t = program.machine, program.tiling
     array = machine.accelerator
-    _check_exact(program)
+    if array.is_aligned:
+        return _aligned_gemm(program)
+    if not array.has_floats:
+        _check_exact(program)
     inner_mode, outer_mode = array.inner_accumulator.mode, array.outer_accumulator.mode
     if inner_mode == "wrap":
         sums = wrap(_group_sums(program), machine.inner_bits)
@@ -71,7 +83,7 @@ def golden_gemm(program: GemmProgram) -> GoldenResult:
 
     scales = _padded_scales(program)
     corrected = sums - _zero_point_products(program)
-    outer = np.zeros(sums.shape[1:], dtype=np.int64)
+    outer = np.zeros(sums.shape[1:], dtype=sums.dtype)
     outer_events = np.zeros_like(outer, dtype=bool)
     for group in range(t.groups):
         scaled = corrected[group] * scales[:, group]
@@ -80,12 +92,38 @@ def golden_gemm(program: GemmProgram) -> GoldenResult:
     outputs = outer[:, : t.shape.n]
     if program.requantizer is not None:
         outputs = requantize(outputs, program.requantizer)
+    if machine.float_exponents is not None:
+        outputs = exact_float32_codes(outputs, machine.float_exponents[1])
     return GoldenResult(
         outputs=outputs,
         group_sums=sums[..., : t.shape.n],
         inner_overflow=_by_column(inner_events, array.cols),
         outer_overflow=_by_column(outer_events, array.cols),
+        invalid_activations=_invalid_rows(program),
     )
+
+
+def _aligned_gemm(program: GemmProgram) -> GoldenResult:
+    """Outputs of a machine whose sums are rounded; its accumulators cannot overflow."""
+    machine, cols = program.machine, program.machine.accelerator.cols
+    outer, groups = float_gemm(program)
+    assert machine.float_exponents is not None
+    return GoldenResult(
+        outputs=float32_codes(outer, machine.float_exponents[1]),
+        group_sums=groups.mantissa,
+        inner_overflow=np.zeros(cols, dtype=bool),
+        outer_overflow=np.zeros(cols, dtype=bool),
+        invalid_activations=_invalid_rows(program),
+    )
+
+
+def _invalid_rows(program: GemmProgram) -> NDArray[np.bool_]:
+    """Or over the tokens that run on each array row."""
+    array = program.machine.accelerator
+    if not array.has_floats:
+        return np.zeros(array.rows, dtype=bool)
+    tokens = np.asarray(program.activation_parts.invalid.any(axis=1))
+    return _by_column(tokens[None, :], array.rows)
 
 
 def _check_exact(program: GemmProgram) -> None:
@@ -93,7 +131,7 @@ def _check_exact(program: GemmProgram) -> None:
     machine = program.machine
     array = machine.accelerator
     level = program.family.max_magnitude + (1 << array.zero_point_bits)
-    largest = max(abs(v) for v in array.activation_range) * level * program.shape.k
+    largest = max(abs(v) for v in array.integer_range) * level * program.shape.k
     if (
         array.requantizer is not None
         and machine.outer_bits + array.requantizer.multiplier_bits > 62
@@ -141,13 +179,16 @@ def _zero_point_products(program: GemmProgram) -> NDArray[np.int64]:
 def _group_sums(program: GemmProgram) -> NDArray[np.int64]:
     """Exact group sums (groups, M, N padded) from levels; float64 is exact below 2**53."""
     edges = np.arange(0, program.shape.k, program.group_size)
-    weights, activations = program.padded_levels.astype(float), program.activations.astype(float)
+    weights, activations = program.padded_levels, program.activation_values
+    exact = activations.dtype if activations.dtype == object else np.int64
+    kind = object if exact is not np.int64 else float
+    weights, activations = weights.astype(kind), activations.astype(kind)
     return np.array(
         [
             activations[:, e : e + program.group_size] @ weights[:, e : e + program.group_size].T
             for e in edges
         ]
-    ).astype(np.int64)
+    ).astype(exact)
 
 
 def _stepped_group_sums(
@@ -157,7 +198,8 @@ def _stepped_group_sums(
 
     Missing columns take part: without a level 0 their sums can set a column's sticky bit.
     """
-    sums = np.zeros((program.tiling.groups, *_padded_shape(program)), dtype=np.int64)
+    kind = program.activation_values.dtype
+    sums = np.zeros((program.tiling.groups, *_padded_shape(program)), dtype=kind)
     events = np.zeros(sums.shape[1:], dtype=bool)
     for step in inner_steps(program, mode):
         sums[step.group] = step.register
@@ -187,9 +229,12 @@ def inner_steps(program: GemmProgram, mode: str) -> Iterator[InnerStep]:
     partial = machine.terms.partial_levels(program.padded_levels)
     if not np.array_equal(partial[-1], program.padded_levels):
         raise AssertionError("the term table does not add up to the levels")
-    steps = np.diff(partial, axis=0, prepend=0).astype(float)
-    activations = program.activations.astype(float)
-    register = np.zeros(_padded_shape(program), dtype=np.int64)
+    values = program.activation_values
+    # float64 is exact below 2**53
+    kind = object if values.dtype == object else float
+    steps = np.diff(partial, axis=0, prepend=0).astype(kind)
+    activations = values.astype(kind)
+    register = np.zeros(_padded_shape(program), dtype=values.dtype)
     group, chunk = -1, 0
     for inputs in program.chunk_inputs:
         inputs = inputs[inputs >= 0]
@@ -197,7 +242,7 @@ def inner_steps(program: GemmProgram, mode: str) -> Iterator[InnerStep]:
         if program.group_of[inputs[0]] != group:
             group, chunk, register = int(program.group_of[inputs[0]]), 0, np.zeros_like(register)
         for slot, step in enumerate(steps):
-            dot = (activations[:, inputs] @ step[:, inputs].T).astype(np.int64)
+            dot = (activations[:, inputs] @ step[:, inputs].T).astype(values.dtype)
             register, overflow = bounded(register + dot, machine.inner_bits, mode)
             yield InnerStep(
                 group=group, chunk=chunk, slot=slot, register=register, overflow=overflow

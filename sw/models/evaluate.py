@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError
-from sw.quantize import QuantizedModel, quantize_activations
+from sw.quantize import QuantizedModel, activation_values
 
 from .llama import Floats, KVHook, LinearHook, LlamaModel
 from .tokenizer import Tokenizer
@@ -316,18 +316,19 @@ def _next_token_bits(
 
 def quantized_linear(
     quantized: QuantizedModel,
-    activation_bits: int | None,
+    activations: int | str | None,
     *,
     otherwise: LinearHook | None = None,
 ) -> LinearHook:
     """A hook that runs the linears of ``quantized``.
 
-    With ``activation_bits`` each row of inputs is quantized dynamically, its integers are
+    With ``activations`` each row of inputs is quantized dynamically, its codes' values are
     multiplied by the dequantized weights in float32, and the result by the row's scale.
 
     Parameters
     ----------
-    activation_bits : 2 to 16, or None for floating-point inputs.
+    activations : bits of integers, 2 to 16; name of a floating-point format, as in
+        :func:`sw.quantize.float_activations`; or None for inputs as they are.
     otherwise : runs the linears that ``quantized`` lacks, for example ``model.linear``.
 
     Raises
@@ -341,10 +342,10 @@ def quantized_linear(
             if otherwise is None:
                 raise InputError(f"quantized model '{quantized.name}' has no layer '{name}'")
             return otherwise(name, x)
-        if activation_bits is None:
+        if activations is None:
             return x @ weights[name]
-        codes, scales = quantize_activations(x, bits=activation_bits)
-        return (codes.astype(np.float32) @ weights[name]) * scales[:, None]
+        values, scales = activation_values(x, activations)
+        return (values @ weights[name]) * scales[:, None]
 
     return linear
 

@@ -12,7 +12,7 @@ from sw.formats.blocks import BlockFormat
 from sw.formats.pairs import PairFormat
 from sw.formats.planes import Plane, PlaneSum
 
-from .matrix import QuantizedMatrix, scale_values
+from .matrix import E8M0_BIAS, QuantizedMatrix, scale_values
 
 #: shares of three sigma that the largest normal level is tried at
 SWEEP = tuple(share / 20 for share in range(10, 51, 2))
@@ -52,6 +52,37 @@ def quantize_blocks(weights: ArrayLike, block: BlockFormat) -> QuantizedMatrix:
         channel_scales=np.full(len(codes), factor, dtype=np.float32),
         scale_format=block.scale_format,
         **parts,
+    )
+
+
+def cast_weights(weights: ArrayLike, family: FormatFamily) -> QuantizedMatrix:
+    """Weights (N, K) in a wide format such as float16: rounded to nearest, without scales.
+
+    One group per row, whose E8M0 scale is 1.
+
+    Raises
+    ------
+    InputError : not a finite matrix, or a weight beyond the format's largest number.
+    """
+    array = np.asarray(weights)
+    largest = float(family.max_magnitude * family.unit)
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise InputError("weights must be a non-empty matrix of finite numbers")
+    if np.abs(array).max() > largest:
+        raise InputError(
+            f"a weight of magnitude {np.abs(array).max():g} is beyond {family.name}, which ends at "
+            f"{largest:g}"
+        )
+    rows = len(array)
+    return QuantizedMatrix(
+        family=family,
+        group_size=array.shape[1],
+        codes=family.members[0].cast(array).astype(np.uint16),
+        format_ids=np.zeros((rows, 1), dtype=np.uint8),
+        scales=np.ones((rows, 1), dtype=np.float32),
+        scale_codes=np.full((rows, 1), E8M0_BIAS, dtype=np.uint8),
+        channel_scales=np.ones(rows, dtype=np.float32),
+        scale_format="e8m0",
     )
 
 

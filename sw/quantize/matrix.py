@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from configs.errors import InputError, unknown_name
 from sw.formats import FormatFamily, get_family
+from sw.formats.terms import MAX_LEVEL_BITS
 
 #: of group scales that a recipe may ask for; block formats bring their own
 SCALE_FORMATS = ("float16", "uint8")
@@ -58,9 +59,10 @@ class QuantizedMatrix:
 
     Parameters
     ----------
-    family : formats that the groups may use; codes are at most 8 bits wide.
+    family : formats that the groups may use; codes of at most 8 bits, or a single 16-bit format
+        with int64 levels (``float16``: weights that are only cast).
     group_size : weights per group, at least 1; larger than K means one group per row.
-    codes : uint8 (N, K).
+    codes : uint8 (N, K); uint16 where codes are wider than 8 bits.
     format_ids : uint8 (N, groups), index of the group's format in ``family.members``.
     scales : float32 (N, groups), the effective scale: float16 values, or the float32 product of
         ``scale_values(scale_codes)`` and ``channel_scales``.
@@ -81,7 +83,7 @@ class QuantizedMatrix:
 
     family: FormatFamily
     group_size: int
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.unsignedinteger]
     format_ids: NDArray[np.uint8]
     scales: NDArray[np.float32]
     scale_codes: NDArray[np.uint8] | None = None
@@ -94,17 +96,19 @@ class QuantizedMatrix:
     def __post_init__(self) -> None:
         check_group_size(self.group_size)
         check_group_size(self.group_rows, "group_rows")
-        if self.family.bits > 8:
+        wide = self.family.bits > 8
+        single = self.family.bits == 16 and len(self.family.members) == 1
+        if wide and (not single or self.family.max_magnitude >> MAX_LEVEL_BITS):
             raise InputError(
-                f"format '{self.family.name}' has {self.family.bits}-bit codes, "
-                "a quantized matrix holds at most 8"
+                f"format '{self.family.name}' has {self.family.bits}-bit codes, a quantized matrix "
+                "holds at most 8, or float16"
             )
         if not isinstance(self.codes, np.ndarray) or self.codes.ndim != 2 or not self.codes.size:
             raise InputError(
                 "codes must be a non-empty 2-D array (output channels, input channels)"
             )
         per_group = (self.codes.shape[0], self.groups)
-        self._check_array("codes", np.uint8, self.codes.shape)
+        self._check_array("codes", np.uint16 if wide else np.uint8, self.codes.shape)
         self._check_array("format_ids", np.uint8, per_group)
         self._check_array("scales", np.float32, per_group)
         if (self.scale_codes is None) != (self.channel_scales is None):
@@ -198,8 +202,10 @@ class QuantizedMatrix:
         return -(-self.codes.shape[1] // self.group_size)
 
     @property
-    def _table_index(self) -> NDArray[np.uint16]:
+    def _table_index(self) -> NDArray[np.unsignedinteger]:
         """Row-major position of every weight in ``family.level_table``, (N, K)."""
+        if len(self.family.members) == 1:
+            return self.codes
         ids = self.expand(self.format_ids).astype(np.uint16)
         return ids * np.uint16(1 << self.family.bits) + self.codes
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError, unknown_name
-from sw.formats import FormatFamily
+from sw.formats import FormatFamily, float_layout, get_family
 from sw.formats.pairs import PairFormat, get_pair_format
 
 from .composite import fit_pairs
@@ -18,7 +18,13 @@ from .matrix import SCALE_FORMATS, QuantizedMatrix
 from .rounding import LARGEST_HALF, check_settings, fit_checked, largest_weight
 from .tiles import Fit, GroupSize, as_weights, block_shape, fit_blocks
 
-__all__ = ["quantization_error", "quantize_activations", "quantize_matrix"]
+__all__ = [
+    "activation_values",
+    "float_activations",
+    "quantization_error",
+    "quantize_activations",
+    "quantize_matrix",
+]
 
 
 def quantize_matrix(
@@ -132,6 +138,60 @@ def quantize_activations(
     InputError : not 2-D, empty, not finite in float32, or bits out of range.
     """
     check_activation_bits(bits)
+    rows = _finite_rows(x)
+    limit = (1 << bits - 1) - 1
+    scales = np.abs(rows).max(axis=1) / np.float32(limit)
+    scales = np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
+    codes = np.rint(rows / scales[:, None]).clip(-limit, limit)
+    return codes.astype(np.int64), scales
+
+
+def float_activations(x: ArrayLike, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Activations as codes of a floating-point format, rounded to nearest, ties to even.
+
+    16-bit formats take them as they are (saturating), with scale 1. In 8-bit formats each token is
+    scaled so that its largest magnitude is the format's largest number.
+
+    Parameters
+    ----------
+    x : real (M, K), finite; one row per token.
+    name : a format of :func:`sw.formats.float_layout`.
+
+    Returns
+    -------
+    Codes int64 (M, K) and scales float32 (M,).
+
+    Raises
+    ------
+    InputError : not 2-D, empty, or not finite in float32.
+    """
+    rows, layout = _finite_rows(x), float_layout(name)
+    scales = np.ones(len(rows), dtype=np.float32)
+    if layout.bits <= 8:
+        member = get_family(name).members[0]
+        largest = np.abs(rows).max(axis=1) / np.float32(member.max_magnitude * member.unit)
+        scales = np.where(largest > 0, largest, scales).astype(np.float32)
+    return layout.encode(rows / scales[:, None]), scales
+
+
+def activation_values(
+    x: ArrayLike, kind: int | str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Values (M, K) of activations' codes and scales (M,).
+
+    Parameters
+    ----------
+    kind : bits of integers (:func:`quantize_activations`), or a floating-point format's name.
+    """
+    if isinstance(kind, int):
+        codes, scales = quantize_activations(x, bits=kind)
+        return codes.astype(np.float32), scales
+    codes, scales = float_activations(x, kind)
+    return float_layout(kind).values(codes), scales
+
+
+def _finite_rows(x: ArrayLike) -> NDArray[np.float32]:
+    """Activations in float32, checked."""
     with np.errstate(over="ignore"):
         rows = np.asarray(x, dtype=np.float32)
     if rows.ndim != 2 or not rows.size:
@@ -140,8 +200,4 @@ def quantize_activations(
         )
     if not np.isfinite(rows).all():
         raise InputError("activations must be finite float32 values")
-    limit = (1 << bits - 1) - 1
-    scales = np.abs(rows).max(axis=1) / np.float32(limit)
-    scales = np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
-    codes = np.rint(rows / scales[:, None]).clip(-limit, limit)
-    return codes.astype(np.int64), scales
+    return rows

@@ -23,7 +23,7 @@ from sw.formats.planes import PlaneSum, dual_binary, residual_planes
 from sw.formats.trit_planes import trit_planes
 
 from .asymmetric import asymmetric_bits, quantize_asymmetric
-from .composite import plane_stack, quantize_blocks
+from .composite import cast_weights, plane_stack, quantize_blocks
 from .error import layer_errors
 from .matrix import QuantizedMatrix
 from .model import Progress, QuantizedModel, model_header
@@ -49,6 +49,11 @@ def plane_format(name: str) -> Callable[[NDArray, int], PlaneSum] | None:
         bits, terms = int(match[1]), int(match[2])
         return lambda weights, size: residual_planes(weights, bits=bits, terms=terms)
     return None
+
+
+def is_cast(name: str) -> bool:
+    """Whether a format is one that weights are only cast to: codes wider than 8 bits."""
+    return name in families() and get_family(name).bits > 8
 
 
 def check_format(name: str) -> None:
@@ -92,7 +97,12 @@ def machine_family(name: str) -> FormatFamily:
 
 
 def stored_scale_format(name: str) -> str:
-    """Kind of group scales that weights in a recipe's format bring: float16 except for blocks."""
+    """Kind of group scales that weights in a recipe's format bring: float16 except for blocks.
+
+    Weights that are only cast have scale 1, a power of two.
+    """
+    if is_cast(name):
+        return "e8m0"
     block = _block_format(name)
     return "float16" if block is None else block.scale_format
 
@@ -102,6 +112,8 @@ def group_length(settings: LayerQuantization, columns: int) -> int:
     block = _block_format(settings.format)
     if block is not None:
         return block.block_size
+    if is_cast(settings.format):
+        return columns
     return columns if isinstance(settings.group_size, str) else settings.group_size
 
 
@@ -152,7 +164,7 @@ def check_settings(settings: LayerQuantization, given: set[str]) -> None:
     useful = {"format", "scale_format"}
     if plane_format(name) is not None:
         useful |= set() if RESIDUAL_NAME.fullmatch(name) else {"group_size"}
-    elif _block_format(name) is None:
+    elif _block_format(name) is None and not is_cast(name):
         useful |= {"group_size", "group_rows", "scale_rule", "percentile", "arithmetic", "method"}
         pairs = name in families() and get_family(name).pairs
         if pairs or settings.scale_rule in TERNARY_RULES:
@@ -201,6 +213,9 @@ def quantize_layer(
     bits = asymmetric_bits(name)
     if bits is not None:
         return quantize_asymmetric(weights, bits=bits, **shared)
+    if is_cast(name):
+        matrix = cast_weights(weights, get_family(name))
+        return matrix.with_uint8_scales() if settings.scale_format == "uint8" else matrix
     fit, block = plane_format(name), _block_format(name)
     if fit is None and block is None:
         return quantize_matrix(weights, get_family(name), **shared)

@@ -10,6 +10,7 @@ the manifest is replaced last, in one step: whoever reads the folder sees the ol
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -103,8 +104,18 @@ def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, allow_nan=False) + "\n"
 
 
-def _pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+def _pack(codes: NDArray[np.unsignedinteger], bits: int) -> NDArray[np.uint8]:
+    if bits > 8:
+        return codes.astype("<u2").reshape(-1).view(np.uint8)
     return _packing(bits).pack(codes)
+
+
+def _unpack(data: bytes, bits: int, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
+    if bits > 8:
+        if len(data) != 2 * math.prod(shape):
+            raise InputError(f"{len(data)} bytes are not the codes of a matrix {shape}")
+        return np.frombuffer(data, dtype="<u2").reshape(shape).astype(np.uint16)
+    return _packing(bits).unpack(data, shape)
 
 
 def _packing(bits: int) -> Packing:
@@ -152,7 +163,7 @@ def _read_plane(
             f"the table of '{family.name}' has changed since the model was saved, quantize it again"
         )
     # the stored bytes bear the shape out before anything of that shape is made
-    codes = _packing(family.bits).unpack(tensors["codes"].tobytes(), shape)
+    codes = _unpack(tensors["codes"].tobytes(), family.bits, shape)
     rows, columns = codes.shape
     groups = -(-columns // plane["group_size"])
     ids = np.zeros((rows, groups), dtype=np.uint8)

@@ -41,7 +41,7 @@ def check_two_sided(built: Machine, weights: GemmProgram, stage: str) -> None:
         terms=built.terms,
         group_size=weights.group_size,
         lanes=array.lanes,
-        input_range=array.activation_range,
+        input_range=array.integer_range,
         scale_codes=scales,
         outer_levels=corrected,
     )
@@ -51,7 +51,7 @@ def check_two_sided(built: Machine, weights: GemmProgram, stage: str) -> None:
         terms=built.terms,
         group_size=weights.group_size,
         lanes=array.lanes,
-        input_range=array.activation_range,
+        input_range=array.integer_range,
         scale_row=scales[channel],
         stage=stage,
         mode=mode,

@@ -1,4 +1,4 @@
-"""Whole runs on machines with optional stages: block formats and zero points as they are."""
+"""Whole runs on machines with optional stages, floating-point activations and multipliers."""
 
 import json
 from pathlib import Path
@@ -26,6 +26,23 @@ RUNS = {
         "bitmod_fp3",
         small(programmable=True, lane_exponent_bits=1, adders="compressor"),
     ),
+    "float16 activations": ("bitmod_fp4", small(activation_format="float16")),
+    "float16 activations, exact": (
+        "bitmod_fp3",
+        small(activation_format="float16", floating={"datapath": "exact"}),
+    ),
+    "float16 weights and activations": (
+        "float16",
+        small(
+            lanes=1,
+            pe="multiplier",
+            activation_format="float16",
+            floating={"alignment": "pe", "guard_bits": 0, "mantissa_bits": 25},
+            scale={"format": "e8m0", "binades": 1, "shift": "barrel"},
+        ),
+    ),
+    "float8 activations": ("ant4", small(pe="multiplier", activation_format="float8_e4m3fn")),
+    "OliVe with multipliers": ("olive4", small(pe="multiplier")),
 }
 
 
@@ -33,6 +50,7 @@ RUNS = {
 def test_run(name: str, tmp_path: Path) -> None:
     format_name, accelerator = RUNS[name]
     groups = {"group_size": 32}
+    own_scales = "fp4" in format_name or format_name == "float16"
     run = {
         "workload": {
             "model": "scribe_1m",
@@ -40,7 +58,7 @@ def test_run(name: str, tmp_path: Path) -> None:
             "decode_tokens": 1,
             "evaluation_bytes": 0,
         },
-        "quantization": {"format": format_name} | ({} if "fp4" in format_name else groups),
+        "quantization": {"format": format_name} | ({} if own_scales else groups),
         "accelerator": accelerator,
         "technology": "generic_28nm",
         "verify": {"tokens": 2, "random_shapes": 2},
@@ -58,3 +76,9 @@ def test_zero_points_need_a_machine_with_them(tmp_path: Path, capsys) -> None:
     )
     assert code == 2
     assert "accelerator 'tiny_4x4x4' takes 0: set zero_point_bits" in capsys.readouterr().err
+
+
+def test_float16_weights_need_multipliers(capsys) -> None:
+    code = main(["verify", "scribe_1m", "--recipe", "float16", "--config", "fp16_8x8x4"])
+    assert code == 2
+    assert "'float16' has 16-bit codes: set 'pe: multiplier'" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_every_preset_loads() -> None:
 @pytest.mark.parametrize(("signed", "ends"), [(True, (-16, 15)), (False, (0, 31))])
 def test_activation_range(signed: bool, ends: tuple[int, int]) -> None:
     array = AcceleratorConfig(**BASE, activation_bits=5, activation_signed=signed)
-    assert array.activation_range == ends
+    assert array.integer_range == ends
 
 
 @pytest.mark.parametrize(

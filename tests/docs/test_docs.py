@@ -22,6 +22,7 @@ from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfi
 from configs.load import build, read_yaml, resolve
 from hw.array import (
     ActivationLoader,
+    FloatActivations,
     PEArray,
     ResultDrain,
     Sequencer,
@@ -32,15 +33,24 @@ from hw.dequant import (
     ActivationSums,
     ColumnScale,
     DequantizerControl,
+    FloatDequantizer,
+    FloatEncoder,
     Requantizer,
     ScaleDecoder,
     SerialDequantizer,
 )
-from hw.pe import Accumulator, SerialPE
+from hw.pe import (
+    Accumulator,
+    AligningPE,
+    FloatAccumulator,
+    FloatSum,
+    MultiplierPE,
+    SerialPE,
+)
 from hw.terms import ColumnTerms, PairDecoder, SpecialTerms, SpecialValues, TermDecoder
 from hw.top import Accelerator
 from sim.model import JOB_GAP_CYCLES
-from sw.formats import family_terms, get_family
+from sw.formats import family_terms, float_layout, get_family, multiplier_terms
 
 from ..agreement.machines import E4M3_BARREL, machine
 
@@ -104,6 +114,7 @@ def components() -> dict[str, list[wiring.Component]]:
         scale=E4M3_BARREL,
         requantizer=RequantizerConfig(),
     )
+    floats = machine(2, 2, 2, "bitmod_fp4", widths=(16, 25), activation_format="float16")
     array, terms, mixed = built.accelerator, built.terms, get_family("ant4")
     special = {"family": built.family, "terms": terms}
     activations = {"lanes": 2, "activation_bits": 8}
@@ -111,23 +122,53 @@ def components() -> dict[str, list[wiring.Component]]:
     dequantizer = {"activation_sum_bits": 9, "zero_point_bits": 4, "scale_bits": 4, "rows": 2}
     widths = {"group_bits": 4, "corrected_bits": 13, "barrel_shift": 14}
     requantizer = {"multiplier_bits": 16, "shift_bits": 6}
+    digits = multiplier_terms(mixed, "signed")
+    floating = FloatSum(bits=8, exponent_bits=5, rounding="nearest_even")
     return {
-        "accelerator": [Accelerator(machine=built)],
+        "accelerator": [Accelerator(machine=built), Accelerator(machine=floats)],
         "accumulator": [Accumulator(bits=4, addend_bits=4, mode="flag", depth=2)],
         "activation_sums": [
             ActivationSums(
                 rows=2, bits=9, zero_point_bits=4, delay=1, activation_signed=True, **activations
             )
         ],
+        "aligning_pe": [
+            AligningPE(
+                terms=terms,
+                lanes=2,
+                significand_bits=11,
+                place_bits=5,
+                guard_bits=3,
+                sum_bits=18,
+                exponent_bits=5,
+                floating=floating,
+            )
+        ],
         "column_terms": [ColumnTerms(**special, lanes=2, programmable=True, count_negatives=True)],
         "column_scale": [ColumnScale(scale=array.scale, zero_point_bits=4, stages=1)],
         "dequantizer_control": [DequantizerControl(zero_point_bits=4, scale_bits=4, rows=2)],
+        "float_accumulator": [
+            FloatAccumulator(floating=floating, addend_bits=8, addend_exponent_bits=4, depth=2)
+        ],
+        "float_activations": [
+            FloatActivations(layout=float_layout("float16"), lanes=2, target="aligned")
+        ],
+        "float_dequantizer": [
+            FloatDequantizer(inner=floating, outer=floating, scale_bits=4, barrel_shift=14, rows=2)
+        ],
+        "float_encoder": [FloatEncoder(cols=2, bits=8, exponent_bits=5, unit_exponent=-24)],
         "loaders": [
             WeightLoader(header_bits=8, parameter_bits=8, **beat),
             ActivationLoader(**beat),
         ],
+        "multiplier_pe": [
+            MultiplierPE(terms=digits, bits=16, mode="flag", **activations),
+            MultiplierPE(
+                terms=digits, bits=8, mode="wrap", floating=floating, exponent_bits=5, **activations
+            ),
+        ],
         "pair_decoder": [PairDecoder(bits=4)],
-        "pe_array": [PEArray(machine=built)],
+        "pe_array": [PEArray(machine=built), PEArray(machine=floats)],
         "requantizer": [Requantizer(cols=2, bits=8, **requantizer)],
         "result_drain": [
             ResultDrain(rows=2, cols=2, bits=8, result_bits=8, requantizer=array.requantizer)
@@ -136,7 +177,10 @@ def components() -> dict[str, list[wiring.Component]]:
         "sequencer": [Sequencer(slots=terms.slots, dequantizer_cycles=8)],
         "serial_dequantizer": [SerialDequantizer(bits=8, mode="flag", **dequantizer, **widths)],
         "serial_pe": [
-            SerialPE(terms=terms, bits=16, mode="flag", adders="compressor", **activations)
+            SerialPE(terms=terms, bits=16, mode="flag", adders="compressor", **activations),
+            SerialPE(
+                terms=terms, bits=8, mode="wrap", floating=floating, exponent_bits=5, **activations
+            ),
         ],
         "special_values": [SpecialValues(**special), SpecialTerms(**special, programmable=True)],
         "term_decoder": [
@@ -195,6 +239,7 @@ def test_every_component_has_a_page() -> None:
         for value in vars(importlib.import_module(name)).values()
         if inspect.isclass(value) and issubclass(value, wiring.Component)
         if value.__module__ == name and not value.__name__.startswith("_")
+        if not inspect.isabstract(value)
     }
     assert found == described
 

@@ -14,14 +14,14 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from configs import timing
-from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
+from configs.accelerator import AcceleratorConfig, FloatConfig, RequantizerConfig, ScaleConfig
 from hw.array import Sequencer
-from hw.dequant import DequantizerControl, SerialDequantizer
-from hw.pe import SerialPE
+from hw.dequant import DequantizerControl, FloatDequantizer, SerialDequantizer
+from hw.pe import AligningPE, SerialPE
 from hw.top import Accelerator
 from sw.compile import GemmProgram, Machine, RequantizerParameters
 from sw.compile.scales import largest_code
-from sw.formats import get_family
+from sw.formats import float_layout, get_family
 from sw.golden import golden_gemm
 
 QUEUE_BEATS = 5
@@ -42,13 +42,18 @@ Cycle = dict[str, int]
 
 def machine(**options: Any) -> Machine:
     """One PE, one lane."""
+    array = AcceleratorConfig(
+        name="smallest", rows=1, cols=1, lanes=1, queue_beats=QUEUE_BEATS, **options
+    )
+    mantissas = (array.floating.mantissa_bits, array.floating.outer_mantissa_bits)
+    inner_bits, outer_bits = (
+        mantissas if array.is_aligned else (60, 80) if array.has_floats else (20, 32)
+    )
     return Machine(
-        accelerator=AcceleratorConfig(
-            name="smallest", rows=1, cols=1, lanes=1, queue_beats=QUEUE_BEATS, **options
-        ),
+        accelerator=array,
         family=get_family("bitmod_fp4"),
-        inner_bits=20,
-        outer_bits=32,
+        inner_bits=inner_bits,
+        outer_bits=outer_bits,
         group_inputs=64 if "zero_point_bits" in options else 0,
     )
 
@@ -64,6 +69,9 @@ def program(groups: int, chunks: int, **options: Any) -> GemmProgram:
         stages["requantizer"] = RequantizerParameters(
             multipliers=np.ones(1, dtype=np.int64), shifts=np.full(1, 12)
         )
+    activations = np.arange(1, inputs + 1)[None]
+    if built.accelerator.has_floats:
+        activations = float_layout(built.accelerator.activation_format).encode(activations)
     return GemmProgram(
         machine=built,
         name="latency",
@@ -71,7 +79,7 @@ def program(groups: int, chunks: int, **options: Any) -> GemmProgram:
         codes=np.full((1, inputs), 5, dtype=np.uint8),  # level 6 = 2 + 4 or 8 - 2
         format_ids=np.zeros((1, groups), dtype=np.uint8),
         scale_codes=np.full((1, groups), largest_code(built.accelerator.scale), dtype=np.uint8),
-        activations=np.arange(1, inputs + 1)[None],
+        activations=activations,
         **stages,
     )
 
@@ -89,8 +97,10 @@ def trace(monkeypatch) -> Callable[..., list[Cycle]]:
         monkeypatch.setattr(place, make)
 
     watch("hw.top.Sequencer", "sequencer", Sequencer)
-    watch("hw.array.pe_array.SerialPE", "pe", SerialPE)
-    watch("hw.array.pe_array.SerialDequantizer", "dequantizer", SerialDequantizer)
+    watch("hw.array.parts.SerialPE", "pe", SerialPE)
+    watch("hw.array.parts.AligningPE", "pe", AligningPE)
+    watch("hw.array.parts.SerialDequantizer", "dequantizer", SerialDequantizer)
+    watch("hw.array.parts.FloatDequantizer", "dequantizer", FloatDequantizer)
     watch("hw.array.pe_array.DequantizerControl", "control", DequantizerControl)
 
     def run(job: GemmProgram, cycles: int, streams=(WEIGHTS, ACTIVATIONS)) -> list[Cycle]:
@@ -163,6 +173,14 @@ def issues(cycles: list[Cycle]) -> list[int]:
     return [index for index, cycle in enumerate(cycles) if cycle["issue"] & 1]
 
 
+def mantissa(built: Machine, packed: int) -> int:
+    """Group sum without the exponent that lies above an aligned machine's mantissa."""
+    if not built.accelerator.is_aligned:
+        return packed
+    half = 1 << built.inner_bits - 1
+    return (packed + half) % (2 * half) - half
+
+
 def test_start_and_queues(trace):
     cycles = trace(program(groups=1, chunks=3), 60)
     assert when(cycles, "start") == [0]
@@ -186,6 +204,14 @@ def test_start_and_queues(trace):
         {"scale": ScaleConfig(format="e4m3")},
         {"scale": ScaleConfig(format="e4m3", shift="barrel")},
         {"requantizer": RequantizerConfig()},
+        {"activation_format": "float16"},
+        {"activation_format": "float8_e4m3fn", "pipeline": ("operands", "products", "shift")},
+        {
+            "activation_format": "float16",
+            "floating": FloatConfig(alignment="pe"),
+            "pipeline": ("products", "shift"),
+        },
+        {"activation_format": "float16", "floating": FloatConfig(datapath="exact")},
     ],
 )
 def test_from_slot_to_result(trace, options):
@@ -205,15 +231,18 @@ def test_from_slot_to_result(trace, options):
     flushed = list(range(latched - 1 - decoded))
     assert when(cycles, "last") == [*flushed, last + latched - 1]
     expected = golden_gemm(job)
-    assert cycles[last + latched - 1]["group_sum"] == expected.group_sums[0, 0, 0]
-    assert cycles[last + latched - 2]["group_sum"] != expected.group_sums[0, 0, 0]
+    sums = [mantissa(job.machine, cycle["group_sum"]) for cycle in cycles]
+    assert sums[last + latched - 1] == expected.group_sums[0, 0, 0]
+    assert sums[last + latched - 2] != expected.group_sums[0, 0, 0]
     busy = timing.dequantizer_cycles(array)
     multiply = range(last + latched + array.zero_point_bits, last + latched + busy)
     assert when(cycles, "multiply") == list(multiply)
-    assert when(cycles, "outer") == [last + latched + busy - 1]
+    outer = busy + (timing.OUTER_CYCLES if array.is_aligned else 0)
+    assert when(cycles, "outer") == [last + latched + outer - 1]
     results = when(cycles, f"{RESULTS}_tvalid")
-    requantizing = timing.REQUANTIZER_CYCLES if array.requantizer else 0
-    assert results == [last + latched + busy + requantizing]
+    leaving = timing.REQUANTIZER_CYCLES if array.requantizer else 0
+    leaving += timing.ENCODER_CYCLES if array.has_floats else 0
+    assert results == [last + latched + outer + leaving]
     assert results == [last + timing.result_cycles(array)]
     assert cycles[results[0]]["result"] == expected.outputs[0, 0]
     assert when(cycles, "busy")[-1] == results[0]

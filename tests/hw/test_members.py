@@ -13,8 +13,16 @@ from amaranth.lib.wiring import Flow
 
 import hw
 from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
+from hw.pe import AligningPE, FloatAccumulator, FloatSum, MultiplierPE
 from sw.compile import Machine
-from sw.formats import FormatFamily, NumberFormat, family_terms, get_family
+from sw.formats import (
+    FormatFamily,
+    NumberFormat,
+    family_terms,
+    float_layout,
+    get_family,
+    multiplier_terms,
+)
 
 from .benches_cocotb.designs import TERNARY
 
@@ -30,6 +38,7 @@ def component_classes() -> list[type[wiring.Component]]:
         for value in vars(importlib.import_module(name)).values()
         if inspect.isclass(value) and issubclass(value, wiring.Component)
         if value.__module__ == name and not value.__name__.startswith("_")
+        if not inspect.isabstract(value)
     ]
     return sorted(found, key=lambda c: (c.__module__, c.__name__))
 
@@ -50,6 +59,11 @@ def samples() -> list[dict]:
     common |= {"header_bits": 20, "chunk_bits": 32, "beat_bits": 32, "dequantizer_cycles": 8}
     common |= {"corrected_bits": 22, "activation_sum_bits": 18, "stages": 2, "delay": 1}
     common |= {"multiplier_bits": 16, "shift_bits": 6, "subtract": False, "pipeline": ()}
+    common |= {"inner": FLOATING, "outer": FLOATING, "addend_exponent_bits": 4}
+    common |= {"exponent_bits": 5, "unit_exponent": -24, "floating": None}
+    common |= {"significand_bits": 11, "place_bits": 5, "guard_bits": 3, "sum_bits": 18}
+    common |= {"layout": float_layout("float16"), "target": "parts", "rounding": "truncate"}
+    common |= {"float_exponents": None}
     full = {"machine": largest, "rows": 2, "cols": 3, "lanes": 2, "slots": 2, "depth": 2}
     full |= {"zero_point_bits": 4, "barrel_shift": 14, "parameter_bits": 66, "programmable": True}
     full |= {"scale": ScaleConfig(format="e4m3", shift="barrel"), "adders": "compressor"}
@@ -62,9 +76,20 @@ def samples() -> list[dict]:
     least |= {"family": TERNARY, "terms": family_terms(TERNARY), "count_negatives": False}
     several = {"family": get_family("ant4"), "terms": family_terms(get_family("ant4"))}
     one_slot = {"family": ONE_SLOT_PAIR, "terms": family_terms(ONE_SLOT_PAIR)}
-    return [common | full, common | least, common | least | several, common | full | one_slot]
+    aligned = AcceleratorConfig(name="floats", rows=2, cols=1, lanes=2, activation_format="float16")
+    floats = {"machine": dataclasses.replace(smallest, accelerator=aligned, outer_bits=25)}
+    floats |= {"floating": FLOATING, "target": "aligned"}
+    return [
+        common | full,
+        common | least,
+        common | least | several,
+        common | full | one_slot,
+        common | least | floats,
+    ]
 
 
+#: any floating-point sum
+FLOATING = FloatSum(bits=8, exponent_bits=5, rounding="nearest_even")
 #: two formats with a special value, in one slot
 ONE_SLOT_PAIR = FormatFamily(
     name="one_slot_pair",
@@ -82,6 +107,10 @@ def build(cls: type[wiring.Component], values: dict) -> wiring.Component:
     assert not missing, f"no sample value for {missing} of {cls.__name__}: add one to samples()"
     if "family" in parameters and needs_special(cls) and values["family"].special_code is None:
         values = values | {"family": ONE_SLOT_PAIR, "terms": family_terms(ONE_SLOT_PAIR)}
+    if cls in (FloatAccumulator, AligningPE):
+        values = values | {"floating": FLOATING}
+    if cls is MultiplierPE:
+        values = values | {"terms": multiplier_terms(values["family"], "signed")}
     component = cls(**{name: values[name] for name in parameters})
     Fragment.get(component, None)
     return component

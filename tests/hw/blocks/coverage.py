@@ -14,7 +14,9 @@ from .registry import blocks_by_kind
 
 _FIELD = re.compile(r"\x01([a-zA-Z]+)\x02([^\x01']*)")
 #: modules that are blocks of their own inside another
-_NESTED = re.compile(r"__.+__(accumulator|decoder(_\d+)?|special|pair_\d+|requantizer|walker)$")
+_NESTED = re.compile(
+    r"__.+__(accumulator|decoder(_\d+)?|special|pair_\d+|requantizer|encoder|walker)$"
+)
 #: names that Yosys makes up
 _NUMBER = re.compile(r"(?<=initialize)_\d+")
 _TEMPORARY = re.compile(r"^_+\d+_*$")

@@ -28,7 +28,7 @@ opt -purge
 write_rtlil {target}
 """
 #: blocks inside blocks, by instance name; they have mutants of their own
-_NESTED = re.compile(r"\.\\?(accumulator|decoder\w*|special|pair_\d+|requantizer|walker)\.")
+_NESTED = re.compile(r"\.\\?(accumulator|decoder\w*|special|pair_\d+|requantizer|encoder|walker)\.")
 _FIELD = re.compile(r"-(\w+) (\S+)")
 
 

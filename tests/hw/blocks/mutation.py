@@ -7,7 +7,7 @@ from .equivalence import proof_of_equivalence
 from .mutants import SEEDS, Mutants
 from .registry import block
 
-#: one variant per kind, the one with most in it
+#: a variant or two per kind, those with most in them
 MUTATED = (
     "weight_loader__40_5_parameters",
     "activation_loader__32_4",
@@ -18,15 +18,26 @@ MUTATED = (
     "special_values__fp4",
     "special_terms__fp4_programmable",
     "column_terms__fp4",
+    "column_terms__pairs_signed",
+    "float_activations__float16_4_nearest_even_3",
+    "float_activations__float8_e5m2_4_fixed",
     "serial_pe__fp4",
+    "serial_pe__float_nearest_even_right",
+    "multiplier_pe__olive4",
+    "aligning_pe__serial_nearest_even_right",
+    "aligning_pe__e5m2_ant4",
     "accumulator__saturate_9_8_2",
+    "float_accumulator__nearest_even_full_10_14_3",
     "scale_decoder__e4m3_barrel_15",
     "column_scale__e4m3_barrel_0_2",
     "dequantizer_control__4_8_2",
     "activation_sums__unsigned_3_2_2",
     "serial_dequantizer__e4m3",
+    "float_dequantizer__e4m3_nearest_even_right",
     "requantizer__2_20_16_6",
+    "float_encoder__bfloat16_wide",
     "result_drain__3x2_18_requantized",
+    "result_drain__2x3_31_float_6_27",
 )
 PER_SEED = 24
 #: least share of the mutants not proved equivalent that must be found

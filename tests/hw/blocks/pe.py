@@ -1,34 +1,49 @@
-"""The serial PE."""
+"""What the descriptions of all PEs share."""
 
+import abc
 import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from functools import cached_property
+from typing import Any
 
-from amaranth.lib import wiring
-
-from hw.pe import SerialPE
-from sw.formats import TermTable, family_terms, get_family
+from hw.pe import FloatSum
+from sw.formats import TermTable
 
 from .block import RESET, Block, Model, Outputs, Stimulus, Values
-from .decoders import term_value
-from .integers import Register, fields, joined, signed
+from .decoders import Packing
+from .float_register import FloatRegister
+from .integers import Register, joined
+
+#: rounding and normalization of floating-point accumulators
+SETTINGS = tuple(itertools.product(("truncate", "nearest_even"), ("right", "full")))
+#: what the slots of a group have in common; those of floating-point PEs
+MOODS = ("random", "random", "random", "up", "down")
+FLOAT_MOODS = ("random", "near", "near", "spread", "low", "cancel", "up", "down")
+
+
+def float_sum(
+    bits: int, rounding: str, normalization: str = "right", *, addend_bits: int, top: int
+) -> FloatSum:
+    """An accumulator with room for addends up to exponent ``top``, as docs/numerics.md has it."""
+    largest = top + max(0, addend_bits + 19 - bits)
+    return FloatSum(
+        bits=bits,
+        exponent_bits=largest.bit_length(),
+        rounding=rounding,
+        normalization=normalization,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PEParameters:
-    """Constructor arguments of a PE, and what follows from them."""
+class PEParameters(abc.ABC):
+    """What every kind of PE has; kinds add their own constructor arguments."""
 
     terms: TermTable
     lanes: int
-    activation_bits: int
-    activation_signed: bool = True
-    bits: int
-    mode: str
-    adders: str = "chain"
     pipeline: tuple[str, ...] = ()
+    floating: FloatSum | None = None
 
     @cached_property
     def shifts(self) -> list[int]:
@@ -50,6 +65,37 @@ class PEParameters:
         """Cycles from a slot's terms to its step."""
         return self.shift_delay + ("shift" in self.pipeline)
 
+    @cached_property
+    def packing(self) -> Packing:
+        """How a term is packed."""
+        return Packing.of(self.terms)
+
+    @property
+    def term_bits(self) -> int:
+        """Width of a packed term."""
+        return self.packing.bits
+
+    @property
+    @abc.abstractmethod
+    def sum_bits(self) -> int:
+        """Exact width of a slot's sum."""
+
+    @property
+    @abc.abstractmethod
+    def top(self) -> int:
+        """Largest exponent of a slot's activations, with ``floating``."""
+
+    @property
+    @abc.abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments."""
+
+    @property
+    def setting(self) -> tuple[str, str] | None:
+        """Rounding and normalization of a floating-point PE."""
+        floating = self.floating
+        return None if floating is None else (floating.rounding, floating.normalization)
+
 
 class PEModel(Model):
     """``bound(sum + (lane sum << base shift))`` some cycles after the terms.
@@ -59,92 +105,125 @@ class PEModel(Model):
 
     def __init__(self, parameters: PEParameters) -> None:
         super().__init__()
-        self.p = parameters
-        self.register = Register(parameters.bits, parameters.mode)
-        self.sums = [0] * parameters.shift_delay
-        self.steps = [0] * (parameters.step_delay - parameters.shift_delay)
+        self.p = p = parameters
+        self.sums = [(0, 0)] * p.shift_delay
+        self.steps = [(0, 0)] * (p.step_delay - p.shift_delay)
+        if p.floating is None:
+            self.register = Register(p.bits, p.mode)
+        else:
+            self.floats = FloatRegister(p.floating, p.sum_bits + max(p.shifts))
+            self.floats.seen = self.seen
 
     def step(self, inputs: Values) -> Outputs:
         index = min(inputs.get("shift_select", 0), len(self.p.shifts) - 1)
-        self.steps.append(self.sums.pop(0) << self.p.shifts[index])
-        self.sums.append(self._lane_sum(inputs))
+        total, place = self.sums.pop(0)
+        self.steps.append((total << self.p.shifts[index], place))
+        self.sums.append(self.lane_sum(inputs))
+        addend, place = self.steps.pop(0)
+        self.seen["transaction"] += addend != 0
+        clear = inputs["last"] or inputs[RESET]
+        if self.p.floating is not None:
+            return self._float_step(addend, inputs.get("exponent", place), clear)
         high, low = self.register.left
-        addend = self.steps.pop(0)
         outputs: Outputs = {"overflow": self.register.step(addend)}
         outputs["group_sum"] = self.register.value
-        self.seen["transaction"] += addend != 0
         self.seen["too high"] += self.register.left[0] - high
         self.seen["too low"] += self.register.left[1] - low
-        if inputs["last"] or inputs[RESET]:
+        if clear:
             self.register.value = 0
         return outputs
 
-    def _lane_sum(self, inputs: Values) -> int:
-        """Sum of the lanes' terms times their activations."""
-        p = self.p
-        terms = fields(inputs["terms_in"], p.lanes, 2 + p.terms.exponent_bits)
-        activations = fields(inputs["activations"], p.lanes, p.activation_bits)
-        if p.activation_signed:
-            activations = [signed(value, p.activation_bits) for value in activations]
-        return sum(term_value(t) * a for t, a in zip(terms, activations, strict=True))
+    def _float_step(self, addend: int, place: int, clear: int) -> Outputs:
+        """A step of a floating-point accumulator."""
+        self.floats.step(addend, place)
+        self.seen["cancellation"] = self.seen["vanished"] + self.seen["cancelled"]
+        outputs: Outputs = {"group_sum": self.floats.packed}
+        if clear:
+            self.floats.clear()
+        return outputs
+
+    @abc.abstractmethod
+    def lane_sum(self, inputs: Values) -> tuple[int, int]:
+        """Sum of the lanes and its exponent, 0 where that is an input."""
 
 
 @dataclass
 class Slot:
-    """One slot."""
+    """One slot: packed terms and activations, and the exponent that they have in common."""
 
     last: bool
     terms: list[int]
     activations: list[int]
     shift_index: int
+    exponent: int = 0
 
 
 class PEBlock(Block):
-    """One choice of parameters."""
+    """One choice of parameters of a PE."""
 
-    kind = "serial_pe"
-    must_see = ("transaction", "too high", "too low")
+    p: PEParameters
 
-    def __init__(self, variant: str, **parameters) -> None:
-        self.variant, self.p = variant, PEParameters(**parameters)
+    def __init__(self, variant: str, parameters: PEParameters) -> None:
+        self.variant, self.p = variant, parameters
+        self.must_see = ("transaction", "too high", "too low")
+        if parameters.floating is not None:
+            self.must_see = ("transaction", "inexact", "grown", "cancellation", "tie")
 
-    def component(self) -> wiring.Component:
-        return SerialPE(**{field.name: getattr(self.p, field.name) for field in fields_of(self.p)})
+    @abc.abstractmethod
+    def slot(self, rng: random.Random, mood: str, base: int) -> Slot:
+        """One slot of a group with that mood; its exponents are around ``base``, if they are."""
 
-    def model(self) -> Model:
-        return PEModel(self.p)
+    @abc.abstractmethod
+    def negated(self, slot: Slot) -> Slot:
+        """The slot that takes another one back."""
+
+    @abc.abstractmethod
+    def plain(self, value: int, exponent: int) -> Slot:
+        """The slot that adds ``value * 2**exponent``."""
 
     @property
-    def activations(self) -> range:
-        """All values of an activation."""
-        half = 1 << (self.p.activation_bits - 1)
-        return range(-half, half) if self.p.activation_signed else range(2 * half)
+    def every_product(self) -> Iterator[Slot] | None:
+        """Every operand of a single lane, as groups of one slot; None where there are too many."""
+        return None
 
-    def _slot(self, rng: random.Random, push: int) -> tuple[list[int], list[int], int]:
-        """Terms, activations, shift: random, or with ``push`` the largest step up or down."""
-        p, values = self.p, self.activations
-        if push:
-            extreme = values[0] if p.activation_signed else values[-1]
-            negative = (push > 0) == p.activation_signed
-            term = 1 | negative << 1 | p.largest_exponent << 2
-            return [term] * p.lanes, [extreme] * p.lanes, len(p.shifts) - 1
-        terms = [
-            (rng.randrange(4) > 0) | rng.randrange(2) << 1 | rng.randint(0, p.largest_exponent) << 2
-            for _ in range(p.lanes)
-        ]
-        ends = (values[0], values[-1], 0)
-        activations = [rng.choice((*ends, rng.choice(values))) for _ in range(p.lanes)]
-        return terms, activations, rng.randrange(len(p.shifts))
+    @property
+    @abc.abstractmethod
+    def activation_width(self) -> int:
+        """Bits of a packed activation."""
 
-    def _slots(self, rng: random.Random) -> Iterator[Slot | None]:
+    @abc.abstractmethod
+    def absent(self, rng: random.Random) -> int:
+        """A term that adds nothing."""
+
+    def place(self, rng: random.Random, mood: str, base: int) -> int:
+        """An exponent: anywhere, or as the mood wants it."""
+        top = self.p.top
+        near = min(max(base + rng.randint(-3, 3), 0), top)
+        any_place = rng.randint(0, top)
+        return {
+            "random": any_place,
+            "spread": rng.choice((0, top, near)),
+            "low": 0,
+            "up": base,
+            "down": base,
+        }.get(mood, near)
+
+    def _groups(self, rng: random.Random) -> Iterator[Slot | None]:
         """Groups of slots, with gaps inside and between them."""
+        moods = MOODS if self.p.floating is None else FLOAT_MOODS
         while True:
-            push, pace = rng.choice((0, 0, 0, 1, -1)), rng.choice((0.4, 0.8, 1.0))
-            length = rng.randint(1, 9)
+            mood, pace = rng.choice(moods), rng.choice((0.4, 0.8, 1.0))
+            length = rng.randint(1, 9) if rng.randrange(20) else rng.randint(20, 60)
+            base = rng.randint(0, self.p.top) if self.p.floating is not None else 0
+            before = None
             for index in range(length):
                 while rng.random() > pace:
                     yield None
-                yield Slot(index == length - 1, *self._slot(rng, push))
+                back = mood == "cancel" and before is not None and rng.randrange(3)
+                slot = self.negated(before) if back else self.slot(rng, mood, base)
+                before = None if back else slot
+                slot.last = index == length - 1
+                yield slot
 
     def _timed(self, slots: Iterator[Slot | None], rng: random.Random) -> Stimulus:
         """Every input in the cycle in which its slot needs it; ends with the last slot.
@@ -152,82 +231,76 @@ class PEBlock(Block):
         Without a slot terms are absent, with noise in their other bits and on the other inputs.
         """
         p = self.p
-        width = 2 + p.terms.exponent_bits
         window: list[Slot | None] = [None] * (p.step_delay + 1)
         for slot in itertools.chain(slots, [None] * p.step_delay):
             window = [slot, *window[:-1]]
             shifted, stepping = window[p.shift_delay], window[p.step_delay]
             inputs: Values = {"last": stepping is not None and stepping.last}
             if slot is None:
-                inputs |= self._terms_in([2 * rng.getrandbits(width - 1) for _ in range(p.lanes)])
+                inputs |= self.terms_in([self.absent(rng) for _ in range(p.lanes)])
             else:
-                inputs |= self._terms_in(slot.terms)
-                inputs["activations"] = joined(slot.activations, p.activation_bits)
+                inputs |= self.terms_in(slot.terms)
+                inputs["activations"] = joined(slot.activations, self.activation_width)
             if shifted is not None and len(p.shifts) > 1:
                 inputs["shift_select"] = shifted.shift_index
-            yield inputs
+            yield inputs | self.step_inputs(stepping)
 
-    def _terms_in(self, terms: list[int]) -> Values:
-        """Terms, and how many are negative, absent ones too, where the PE asks for it."""
-        values = {"terms_in": joined(terms, 2 + self.p.terms.exponent_bits)}
-        if self.p.adders == "compressor":
-            values["negatives"] = sum(term >> 1 & 1 for term in terms)
-        return values
+    def step_inputs(self, stepping: Slot | None) -> Values:
+        """More inputs in the cycle of a slot's step."""
+        return {}
+
+    def terms_in(self, terms: list[int]) -> Values:
+        """Terms, and what comes with them."""
+        return {"terms_in": joined(terms, self.p.term_bits)}
 
     def in_reset(self, rng: random.Random) -> Values:
-        return self._terms_in([2 * rng.randrange(2) for _ in range(self.p.lanes)])
+        # mostly nothing but the reset clears the sum
+        inputs = self.terms_in([self.absent(rng) for _ in range(self.p.lanes)])
+        return inputs | self.step_inputs(None) | {"last": rng.randrange(4) == 0}
 
     def stimulus(self, rng: random.Random) -> Stimulus:
-        return self._timed(self._slots(rng), rng)
+        return self._timed(self._groups(rng), rng)
 
     def exhaustive(self) -> Stimulus | None:
-        """Every term, activation and base shift of a single lane."""
-        if self.p.lanes > 1:
-            return None
-        return self._timed(iter(list(self._every_product())), random.Random(0))
+        products = self.every_product
+        return None if products is None else self._timed(products, random.Random(0))
 
-    def _every_product(self) -> Iterator[Slot]:
-        signs = (0, 1, 2, 3)  # absent, positive, absent, negative
-        for shift in range(len(self.p.shifts)):
-            for sign, exponent in itertools.product(signs, range(self.p.largest_exponent + 1)):
-                for activation in self.activations:
-                    yield Slot(True, [sign | exponent << 2], [activation], shift)
+    def corners(self) -> Stimulus:
+        if self.p.floating is None:
+            return super().corners()
+        return self._timed(self._listed(), random.Random(0))
 
+    def _listed(self) -> Iterator[Slot]:
+        """Listed groups, each a list of (value, exponent)."""
+        assert self.p.floating is not None
+        bits, top = self.p.floating.bits, self.p.top
+        large = self.largest_value
+        groups = [
+            *([(large, top), (large, 0), (-large, top)], [(large, 0), (large, top), (-large, top)]),
+            *([(1, 0), (-1, 0)], [(0, top), (1, 0)], [(0, 0)], [(large, 3), (-large, 3), (1, 0)]),
+            *([(-1, 0)], [(1, top), (-1, top), (-1, 0)], [(large, 0)] * 70, [(-large, 0)] * 70),
+            *([(large, top)] * 70, [(-large, top)] * 70),
+            *([(1, place), (-1, top), (1, top)] for place in range(top + 1)),
+        ]
+        # the end of the range, and one step beyond it
+        for sign in (1, -1):
+            for last in (-2, -1, 0, 1, 2):
+                steps = [(sign, 0)] + [(sign, place) for place in range(bits - 1)]
+                groups.append([*steps, (last, 0)])
+        # halves: a number, and half of its lowest place, a little less, a little more
+        for value in range(-5, 6):
+            for sign in (1, -1):
+                for little in (-1, 0, 1):
+                    for place in range(1, min(top, bits + 1)):
+                        groups.append([(value, place), (sign * 2, place - 1), (little, 0)])
+                        groups.append([(little, 0), (sign, place - 1), (value, place)])
+        for group in groups:
+            for index, (value, exponent) in enumerate(group):
+                slot = self.plain(value, min(exponent, top))
+                slot.last = index == len(group) - 1
+                yield slot
 
-def _terms(family: str, lane_exponent_bits: int = 2) -> TermTable:
-    return family_terms(get_family(family), lane_exponent_bits=lane_exponent_bits)
-
-
-_FP4 = {"terms": _terms("bitmod_fp4"), "activation_bits": 8}
-_INT6 = {"terms": _terms("int6", 1)}
-BLOCKS = [
-    PEBlock("fp4", **_FP4, lanes=4, bits=14, mode="saturate"),
-    PEBlock("int8", terms=_terms("int8"), lanes=3, activation_bits=8, bits=17, mode="flag"),
-    PEBlock("narrow", terms=_terms("int8", 1), lanes=1, activation_bits=4, bits=9, mode="wrap"),
-    PEBlock("ternary", terms=_terms("ternary"), lanes=10, activation_bits=8, bits=11, mode="wrap"),
-    PEBlock("unsigned", **_FP4, lanes=3, activation_signed=False, bits=14, mode="flag"),
-    PEBlock("one", **_INT6, lanes=1, activation_bits=8, bits=14, mode="saturate"),
-    PEBlock("compressor", **_FP4, lanes=9, adders="compressor", bits=15, mode="saturate"),
-    PEBlock(
-        "staged",
-        **_INT6,
-        lanes=2,
-        activation_bits=6,
-        bits=11,
-        mode="flag",
-        pipeline=("products", "shift"),
-    ),
-    PEBlock(
-        "staged_compressor",
-        **_INT6,
-        lanes=5,
-        activation_bits=5,
-        activation_signed=False,
-        adders="compressor",
-        bits=12,
-        mode="flag",
-        pipeline=("products", "shift"),
-    ),
-    PEBlock("products", **_FP4, lanes=6, bits=13, mode="saturate", pipeline=("products",)),
-    PEBlock("shift", **_FP4, lanes=5, bits=13, mode="wrap", pipeline=("operands", "shift")),
-]
+    @property
+    @abc.abstractmethod
+    def largest_value(self) -> int:
+        """Largest value for :meth:`plain`."""

@@ -5,16 +5,22 @@ from functools import cache
 from . import (
     accumulator,
     activation_sums,
+    aligning,
     column_terms,
     control,
     decoders,
     dequantizer,
     drain,
+    float_accumulator,
+    float_activations,
+    float_dequantizer,
+    float_encoder,
     loaders,
-    pe,
+    multiplier,
     requantizer,
     scales,
     sequencer,
+    serial,
     special,
     walker,
 )
@@ -22,8 +28,10 @@ from .block import Block
 
 #: in the order in which data passes them
 _MODULES = (
-    *(loaders, walker, sequencer, decoders, special, column_terms, pe, accumulator),
-    *(scales, control, activation_sums, dequantizer, requantizer, drain),
+    *(loaders, walker, sequencer, decoders, special, column_terms, float_activations),
+    *(serial, multiplier, aligning, accumulator, float_accumulator),
+    *(scales, control, activation_sums, dequantizer, float_dequantizer),
+    *(requantizer, float_encoder, drain),
 )
 
 
@@ -42,12 +50,20 @@ _IN_COCOTB = (
     *("weight_loader__40_5_parameters", "activation_loader__32_4", "walker"),
     *("sequencer__2_8", "sequencer__1_1", "term_decoder__int8_2", "term_decoder__bitmod_fp4_1"),
     *("pair_decoder__4", "special_values__three", "special_terms__three_slots"),
+    *("term_decoder__float16_magnitude", "column_terms__pairs_signed"),
     *("column_terms__fp4", "column_terms__pairs", "serial_pe__fp4"),
+    *("float_activations__float16_4_nearest_even_3", "float_activations__float8_e5m2_fixed"),
+    *("serial_pe__float_nearest_even_right", "multiplier_pe__int8", "multiplier_pe__float_one"),
+    *("aligning_pe__serial_nearest_even_right", "aligning_pe__float16_nearest_even_full"),
     *("serial_pe__staged_compressor", "accumulator__saturate_9_8_2", "accumulator__flag_12_20"),
+    *("float_accumulator__nearest_even_full_10_14_3", "float_accumulator__truncate_right_12_22"),
     *("scale_decoder__e4m3_barrel_15", "column_scale__e4m3_barrel_0_2"),
     *("dequantizer_control__3_2_3", "activation_sums__unsigned_3_2_2"),
     *("serial_dequantizer__zero_points", "serial_dequantizer__e4m3", "requantizer__2_20_16_6"),
+    *("float_dequantizer__e4m3_nearest_even_right", "float_dequantizer__e8m0_truncate_full"),
+    *("float_encoder__bfloat16_wide", "float_encoder__exact"),
     *("result_drain__2x3_13", "result_drain__3x2_18_requantized"),
+    "result_drain__2x3_31_float_6_27",
 )
 
 

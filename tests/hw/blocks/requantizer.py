@@ -21,15 +21,15 @@ def requantized(value: int, multiplier: int, shift: int) -> int:
 
 
 class Pipeline:
-    """Two stages that move together unless the second holds a beat that is not taken."""
+    """Stages that move together unless the last holds a beat that is not taken."""
 
-    def __init__(self) -> None:
-        self.stages: list[tuple[int, ...] | None] = [None, None]
+    def __init__(self, stages: int = 2) -> None:
+        self.stages: list[tuple[int, ...] | None] = [None] * stages
 
     @property
     def offered(self) -> tuple[int, ...] | None:
         """The beat on its way out."""
-        return self.stages[1]
+        return self.stages[-1]
 
     def moves(self, ready: int) -> bool:
         """Whether the stages move, and a beat can come in."""
@@ -37,7 +37,7 @@ class Pipeline:
 
     def move(self, beat: tuple[int, ...] | None) -> None:
         """Take a beat or a bubble."""
-        self.stages = [beat, self.stages[0]]
+        self.stages = [beat, *self.stages[:-1]]
 
 
 def requantized_row(values: int, parameters: tuple[int, int], config, cols: int, bits: int) -> int:

@@ -5,21 +5,22 @@ import random
 from amaranth.lib import wiring
 
 from hw.terms import SpecialTerms, SpecialValues
-from sw.formats import FormatFamily, family_terms, get_family
+from sw.formats import FormatFamily, TermTable, family_terms, get_family
 
 from .block import RESET, Block, Model, Outputs, Stimulus, Values
-from .decoders import THREE, packed
+from .decoders import THREE, Packing
 from .integers import fields, joined
 
 
 class Family:
     """A family's special values as term bits."""
 
-    def __init__(self, family: FormatFamily, lane_exponent_bits: int) -> None:
+    def __init__(self, family: FormatFamily, table: TermTable) -> None:
         self.family = family
-        self.table = family_terms(family, lane_exponent_bits=lane_exponent_bits)
+        self.table = table
         self.slots = len(self.table.base_shifts)
-        self.term_bits = 2 + self.table.exponent_bits
+        self.packing = Packing.of(table)
+        self.term_bits = self.packing.bits
         self.value_bits = self.slots * self.term_bits
 
     @property
@@ -27,7 +28,8 @@ class Family:
         """Terms of the special value of every format, by slot."""
         code = self.family.special_code
         levels = [member.levels[code] for member in self.family.members]
-        return [[packed(self.table, level, s) for s in range(self.slots)] for level in levels]
+        pack = self.packing.pack
+        return [[pack(self.table, level, s) for s in range(self.slots)] for level in levels]
 
 
 class SpecialValuesModel(Model):
@@ -61,7 +63,8 @@ class SpecialValuesBlock(Block):
     must_see = ("transaction",)
 
     def __init__(self, variant: str, family: FormatFamily, lane_exponent_bits: int = 2) -> None:
-        self.variant, self.family = variant, Family(family, lane_exponent_bits)
+        table = family_terms(family, lane_exponent_bits=lane_exponent_bits)
+        self.variant, self.family = variant, Family(family, table)
         if len(family.members) < 1 << family.id_bits:
             self.must_see = (*self.must_see, "beyond the last format")
 
@@ -107,7 +110,7 @@ class SpecialTermsBlock(Block):
         self, variant: str, family: FormatFamily, programmable: bool, lane_exponent_bits: int = 2
     ) -> None:
         self.variant, self.programmable = variant, programmable
-        self.family = Family(family, lane_exponent_bits)
+        self.family = Family(family, family_terms(family, lane_exponent_bits=lane_exponent_bits))
 
     def component(self) -> wiring.Component:
         return SpecialTerms(

@@ -24,7 +24,7 @@ def draw(seed: int, rows: int, cols: int, lanes: int, family: str, activation_bi
     )
     m, n, k, group_size = (int(rng.integers(1, high)) for high in (7, 9, 40, 15))
     groups, members = -(-k // group_size), len(machine.family.members)
-    low, high = accelerator.activation_range
+    low, high = accelerator.integer_range
     program = GemmProgram(
         machine=machine,
         name="t",

@@ -157,7 +157,7 @@ def test_corrected_sums_always_fit() -> None:
     machine = program(array=ZERO_POINTS, zero_points=np.zeros((2, 2), int)).machine
     for bits in (2, 9, 20):
         built = dataclasses.replace(machine, inner_bits=bits)
-        low, high = built.accelerator.activation_range
+        low, high = built.accelerator.integer_range
         half = 1 << built.corrected_bits - 1
         for group_sum in (-(1 << bits - 1), (1 << bits - 1) - 1):
             for activation in (low, high):
