@@ -99,11 +99,14 @@ def _normalized(floating: FloatSum, addend_bits: int, width: int, exponent: int)
     zero = Structure(gates=addend_bits + exponent)
     total = width + guard + 1
     parts = zero + right_shifter(width + guard, exponent, sticky=True)
-    parts += Structure(adder_bits=total)
+    # and whether the sum is 0
+    parts += Structure(adder_bits=total, gates=total)
+    # zeros below the sum, so that what a cancellation leaves can move left
+    filled = total + floating.bits - 1
     # smallest shift that keeps the exponent above 0, the larger of both shifts
-    shift_bits = (total - floating.bits).bit_length()
+    shift_bits = (filled - floating.bits).bit_length()
     parts += short_adder(exponent + shift_bits) + Structure(mux2_bits=2 * shift_bits)
-    return parts + _moved(floating, total=total, places=total - floating.bits, exponent=exponent)
+    return parts + _moved(floating, total=filled, places=filled - floating.bits, exponent=exponent)
 
 
 def _moved(floating: FloatSum, *, total: int, places: int, exponent: int) -> Structure:

@@ -140,7 +140,12 @@ def aligned_sums(
     activations : codes int64 (M, K).
     prepared : :func:`operands` of this layer and a machine like this one, if they are at hand.
     use_numba : rather than numpy; None: :data:`COMPILED`.
+
+    Raises
+    ------
+    InputError : a layer that the machine cannot run.
     """
+    layer.program(machine, "layer", activations[:1])  # refuses what cannot run
     inner, outer = inner_rule(machine.floating), outer_rule(machine.floating)
     wanted = COMPILED if use_numba is None else use_numba
     if not (wanted and _fits(machine.floating, inner.full)):

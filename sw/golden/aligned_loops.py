@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from sw.quantize.compiled import _compiled, _inner
+from sw.quantize.compiled import inner_loop, outer_loop
 
 #: more places than any operand has
 FAR = 62
 _ONE = np.int64(1)
 
 
-@_inner
+@inner_loop
 def _shifted(value: Any, places: Any, nearest: Any) -> Any:
     """``value / 2**places`` rounded down, or to the nearest with ties to even."""
     bias = ((_ONE << places) >> 1) - 1 + (value >> places & 1)
     return value + max(bias, 0) * nearest >> places
 
 
-@_inner
+@inner_loop
 def _fitted(total: Any, half: Any, nearest: Any) -> Any:
     """Least shift after which ``total`` fits, both rounded down and rounded; and what it leaves."""
     places = np.int64(0)
@@ -34,7 +34,7 @@ def _fitted(total: Any, half: Any, nearest: Any) -> Any:
         places += 1
 
 
-@_inner
+@inner_loop
 def _add_right(addends, exponents, state, half, nearest):  # type: ignore[no-untyped-def]
     """One step with normalization ``right`` of all channels."""
     mantissas, places = state[0], state[1]
@@ -63,13 +63,13 @@ def _add_right(addends, exponents, state, half, nearest):  # type: ignore[no-unt
                 places[n] += more
 
 
-@_inner
+@inner_loop
 def _bit_length(magnitude: Any) -> Any:
     """Bits of a magnitude, or one more; of 0 far below 0."""
     return (np.float64(magnitude).view(np.int64) >> 52) - 1022
 
 
-@_inner
+@inner_loop
 def _add_full(addends, exponents, state, half, nearest, reach):  # type: ignore[no-untyped-def]
     """One step with normalization ``full`` of all channels: the exact sum, rounded once.
 
@@ -101,7 +101,7 @@ def _add_full(addends, exponents, state, half, nearest, reach):  # type: ignore[
         mantissas[n], places[n] = value, result
 
 
-@_inner
+@inner_loop
 def _row_dot(values, digits, out):  # type: ignore[no-untyped-def]
     """Lanes' values times digits, summed."""
     for n in range(len(out)):
@@ -112,7 +112,7 @@ def _row_dot(values, digits, out):  # type: ignore[no-untyped-def]
             out[n] += value * digits[lane, n]
 
 
-@_inner
+@inner_loop
 def _align_row(significands, places, nearest, values):  # type: ignore[no-untyped-def]
     """Lanes aligned to the largest place of the chunk, which is returned."""
     largest = np.int64(0)
@@ -124,7 +124,7 @@ def _align_row(significands, places, nearest, values):  # type: ignore[no-untype
     return largest
 
 
-@_inner
+@inner_loop
 def _pe_dot(significands, places, digits, shifts, nearest, out, largest):  # type: ignore[no-untyped-def]
     """Products aligned in every PE and summed; the exponent of each goes to ``largest``."""
     for n in range(len(out)):
@@ -142,7 +142,7 @@ def _pe_dot(significands, places, digits, shifts, nearest, out, largest):  # typ
             out[n] += magnitude if product > 0 else -magnitude
 
 
-@_compiled
+@outer_loop
 def sums(tokens, activations, weights, scales, rules, out):  # type: ignore[no-untyped-def]
     """Outer sums of some tokens, see :func:`sw.golden.aligned.aligned_sums`.
 

@@ -9,7 +9,7 @@ from configs.errors import InputError
 
 
 def rescale(
-    outputs: NDArray[np.int64],
+    outputs: NDArray[np.int64] | NDArray[np.float32],
     *,
     channel_scales: ArrayLike,
     unit: Fraction,
@@ -19,7 +19,7 @@ def rescale(
 
     Parameters
     ----------
-    outputs : int64 (M, N), outer accumulators.
+    outputs : (M, N), int64 outer accumulators, or float32 results of floating-point machines.
     channel_scales : float32 (N,), first-level weight scales.
     unit : value of level 1 of the weights' family.
     activation_scales : float32 (M,), one per token.

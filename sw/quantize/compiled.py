@@ -50,32 +50,32 @@ def leaves(size: int) -> NDArray[np.int64]:
     return parts
 
 
-def _inner(function: Any) -> Any:
+def inner_loop(function: Any) -> Any:
     """Compiled together with its callers."""
     return function if njit is None else njit(nogil=True, error_model="numpy")(function)
 
 
-def _compiled(function: Any) -> Any:
+def outer_loop(function: Any) -> Any:
     """Compiled at its first call, and kept on disk."""
     if njit is None:
         return function
     try:
         kept = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to keep it in
-        return _inner(function)
+        return inner_loop(function)
 
     def call(*arguments: Any) -> Any:
         nonlocal kept
         try:
             return kept(*arguments)
         except (EOFError, UnpicklingError):  # a damaged file in the cache
-            kept = _inner(function)
+            kept = inner_loop(function)
             return kept(*arguments)
 
     return call
 
 
-@_inner
+@inner_loop
 def _half(x: Any) -> Any:
     """A float32 rounded to the nearest float16, ties to even."""
     power = np.int32(np.float32(x).view(np.int32) & EXPONENT).view(np.float32)
@@ -83,7 +83,7 @@ def _half(x: Any) -> Any:
     return (x + shift) - shift if abs(x) < OVERFLOW else x * INFINITY
 
 
-@_inner
+@inner_loop
 def _load(groups: Any, first: int, part: Any, leaves: Any, w: Any) -> None:
     """Leaves ``part[0]`` to ``part[1]`` of the groups from ``first`` on, zeros behind each."""
     for row in range(part[1] - part[0]):
@@ -95,7 +95,7 @@ def _load(groups: Any, first: int, part: Any, leaves: Any, w: Any) -> None:
             w[row, j] = _ZERO
 
 
-@_inner
+@inner_loop
 def _divide(w: Any, rows: int, steps: Any, half: bool, x: Any) -> None:
     for row in range(rows):
         step = steps[row]
@@ -110,7 +110,7 @@ def _divide(w: Any, rows: int, steps: Any, half: bool, x: Any) -> None:
                 x[row, j] = w[row, j] / step
 
 
-@_inner
+@inner_loop
 def _pick(x: Any, rows: int, tables: Any, kinds: Any, members: Any, entry: int, v: Any) -> None:
     """What the value nearest to each ``x`` has in its member's table: value (0) or code (2).
 
@@ -133,7 +133,7 @@ def _pick(x: Any, rows: int, tables: Any, kinds: Any, members: Any, entry: int, 
                     v[row, j] = above if x[row, j] > cut else v[row, j]
 
 
-@_inner
+@inner_loop
 def _square(w: Any, rows: int, steps: Any, modes: Any, v: Any) -> None:
     """Squared errors in place of the values ``v``."""
     half, published = modes
@@ -152,7 +152,7 @@ def _square(w: Any, rows: int, steps: Any, modes: Any, v: Any) -> None:
                 v[row, j] = _half(v[row, j])
 
 
-@_inner
+@inner_loop
 def _weigh(importance: Any, first: int, part: Any, leaves: Any, v: Any) -> None:
     for row in range(part[1] - part[0]):
         group, leaf = divmod(part[0] + row, len(leaves))
@@ -162,7 +162,7 @@ def _weigh(importance: Any, first: int, part: Any, leaves: Any, v: Any) -> None:
             v[row, j] *= importance[source, start + j]
 
 
-@_inner
+@inner_loop
 def _add(v: Any, part: Any, leaves: Any, sums: Any) -> None:
     """Sum of the squares of each leaf."""
     for row in range(part[1] - part[0]):
@@ -187,7 +187,7 @@ def _add(v: Any, part: Any, leaves: Any, sums: Any) -> None:
         sums[part[0] + row] = total
 
 
-@_inner
+@inner_loop
 def _join(sums: Any, first: int, leaves: Any, stack: Any) -> Any:
     """Sum of a group from those of its leaves, in the order of the tree."""
     top = 0
@@ -200,7 +200,7 @@ def _join(sums: Any, first: int, leaves: Any, stack: Any) -> Any:
     return stack[0]
 
 
-@_inner
+@inner_loop
 def _set_rows(part, per_group, group_steps, group_members, steps, members):  # type: ignore[no-untyped-def]
     """Step and member of every leaf of a batch, from those of its group; gives the leaves."""
     rows = part[1] - part[0]
@@ -210,7 +210,7 @@ def _set_rows(part, per_group, group_steps, group_members, steps, members):  # t
     return rows
 
 
-@_inner
+@inner_loop
 def _leaf_sums(groups, first, part, leaves, rows, grids, importance, work, sums):  # type: ignore[no-untyped-def]
     """Sums of the squared errors of a batch of leaves."""
     modes, tables, kinds = grids
@@ -224,7 +224,7 @@ def _leaf_sums(groups, first, part, leaves, rows, grids, importance, work, sums)
     _add(v, part, leaves, sums)
 
 
-@_inner
+@inner_loop
 def _write(groups, first, part, leaves, rows, grids, work, codes):  # type: ignore[no-untyped-def]
     """Codes of a batch of leaves."""
     modes, tables, kinds = grids
@@ -245,7 +245,7 @@ def _write(groups, first, part, leaves, rows, grids, work, codes):  # type: igno
                 codes[first + group, start + j] = np.uint8(v[row, j])
 
 
-@_inner
+@inner_loop
 def _set_steps(reference, first, count, largest, unit, share, half, steps, scales):  # type: ignore[no-untyped-def]
     for g in range(count):
         ratio = reference[first + g] / largest
@@ -257,7 +257,7 @@ def _set_steps(reference, first, count, largest, unit, share, half, steps, scale
             steps[g] = scales[g] * unit
 
 
-@_compiled
+@outer_loop
 def fit(groups, reference, leaves, grids, largest, unit, shares, importance, out):  # type: ignore[no-untyped-def]
     """Best grid, share and codes of every group, see :func:`sw.quantize.kernels.fit`."""
     codes, ids, scales = out
@@ -298,7 +298,7 @@ def fit(groups, reference, leaves, grids, largest, unit, shares, importance, out
             ids[first + g] = best[g]
 
 
-@_compiled
+@outer_loop
 def nearest(wanted, ids, scales, unit, tables, kinds, out):  # type: ignore[no-untyped-def]
     """Codes of single values: short rows, so each value is searched for."""
     rows, size = wanted.shape
@@ -320,7 +320,7 @@ def nearest(wanted, ids, scales, unit, tables, kinds, out):  # type: ignore[no-u
             out[r, j] = np.uint8(tables[m, 2, first])
 
 
-@_compiled
+@outer_loop
 def magnitudes(groups: Any, out: Any) -> None:
     """Largest magnitude of each row; the bits of magnitudes are in their order."""
     rows, size = groups.shape

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bitsmith.verify import random_program
@@ -86,7 +86,7 @@ def same(program: GemmProgram, use_numba: bool) -> bool:
     rounding=st.sampled_from(("truncate", "nearest_even")),
     mantissa_bits=st.integers(4, 26),
     normalization=st.sampled_from(("right", "full")),
-    outer_mantissa_bits=st.integers(4, 30),
+    outer_mantissa_bits=st.integers(8, 30),
     scale=st.sampled_from((ScaleConfig(), E8M0, E4M3)),
     shape=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 90), st.integers(1, 40)),
     spread=st.integers(0, 12),
@@ -105,7 +105,10 @@ def test_sums_are_those_of_the_golden_model(
         pe=pe,
     )
     rng = np.random.default_rng(seed)
-    program = random_program(machine, *shape, rng)
+    try:
+        program = random_program(machine, *shape, rng)
+    except InputError:  # so many groups that the outer exponent's register could be left
+        reject()
     assert same(program, True)
     assert same(near(program, spread, rng), True)
 
@@ -263,6 +266,14 @@ def test_integer_machines_are_refused() -> None:
     program = random_program(machine, 2, 2, 8, 8, np.random.default_rng(5))
     with pytest.raises(InputError, match="integer activations"):
         aligned.machine_outputs(layer_of(program), machine, np.ones((2, 8), np.float32))
+
+
+@needs_numba
+def test_what_the_machine_refuses_is_refused_here() -> None:
+    """Also where the loops, which do not read a program, would do the work."""
+    program = random_program(make(), 2, 2, 8, 8, np.random.default_rng(9))
+    with pytest.raises(InputError, match="decodes"):
+        aligned.aligned_sums(layer_of(program), make("int4"), program.activations, use_numba=True)
 
 
 def test_float32_codes_agree_with_numpy() -> None:
