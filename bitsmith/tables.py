@@ -127,13 +127,7 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
         lines.append(
             f"bits per weight, scales included: {results['quantize']['bits_per_weight']:.3f}"
         )
-    rtl = results["rtl"]
-    lines.append(
-        f"accumulators: P_I {rtl['inner_bits']} ({rtl['inner_mode']}), "
-        f"P_O {rtl['outer_bits']} ({rtl['outer_mode']}); "
-        + overflow_text(results["bounds"])
-        + unbounded_text(results)
-    )
+    lines.append(accumulator_text(results))
     array = config["accelerator"]
     lines.append(
         f"cycles on {array['rows']}x{array['cols']}x{array['lanes']}: "
@@ -150,6 +144,25 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
     )
     lines.append(verify_text(checked))
     return lines
+
+
+def accumulator_text(results: Results) -> str:
+    """Widths of the accumulators and what is proved of them, in one line."""
+    rtl, bounds = results["rtl"], results["bounds"]
+    rounds = "datapath" in bounds
+    names = ("mantissas of", "and") if rounds else ("P_I", "P_O")
+    inner, outer = f"{names[0]} {rtl['inner_bits']}", f"{names[1]} {rtl['outer_bits']}"
+    if not rounds:
+        inner, outer = f"{inner} ({rtl['inner_mode']}),", f"{outer} ({rtl['outer_mode']})"
+    else:
+        outer += f" bits ({rtl['inner_mode']})"
+    proved = overflow_text(bounds)
+    if rounds and not bounds["overflows"]:
+        worst = max(layer["relative_error"] for layer in bounds["layers"])
+        proved = f"proved: no result errs by more than {worst:.2g} of its channel's largest output"
+        if bounds["bit_exact"]:
+            proved = "proved: nothing is ever rounded"
+    return f"accumulators: {inner} {outer}; {proved}{unbounded_text(results)}"
 
 
 def overflow_text(bounds: dict[str, Any]) -> str:

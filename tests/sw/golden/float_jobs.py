@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from configs.accelerator import AcceleratorConfig, FloatConfig, ScaleConfig
+from configs.errors import InputError
 from sw.compile import GemmProgram, Machine, resolve_machine, worst_case_widths
 from sw.compile.scales import largest_code
 from sw.formats import float_layout, get_family
@@ -143,15 +145,20 @@ def float_jobs(draw: st.DrawFn, machines: st.SearchStrategy | None = None) -> Ge
         drawn = without_crowded_pairs(drawn.astype(np.uint8), family.stored_bits)
     if alike:
         ids, drawn = np.zeros_like(ids), np.repeat(choices[0][drawn[:, :1] % 4], k, axis=1)
-    program = GemmProgram(
-        machine=machine,
-        name="job",
-        group_size=size,
-        codes=drawn.astype(np.uint8 if family.bits <= 8 else np.uint16),
-        format_ids=ids.astype(np.uint8),
-        scale_codes=rng.integers(0, largest_code(array.scale) + 1, (n, groups)).astype(np.uint8),
-        activations=np.zeros((m, k), dtype=np.int64),
-    )
+    scales = rng.integers(0, largest_code(array.scale) + 1, (n, groups)).astype(np.uint8)
+    try:
+        program = GemmProgram(
+            machine=machine,
+            name="job",
+            group_size=size,
+            codes=drawn.astype(np.uint8 if family.bits <= 8 else np.uint16),
+            format_ids=ids.astype(np.uint8),
+            scale_codes=scales,
+            activations=np.zeros((m, k), dtype=np.int64),
+        )
+    except InputError:  # truncated in so few bits that an exponent could outgrow its register
+        assert array.floating.rounding == "truncate"
+        reject()
     spread = draw(st.sampled_from(SPREADS))
     codes = activation_codes(array.activation_format, spread, m, k, rng)
     return replace(program, activations=codes.astype(np.int64))
