@@ -115,7 +115,10 @@ def settings(model: str, weights: str) -> Iterator[Setting]:
     yield Setting(datapath="int8", activations="int8")
     for rounding, guard, mantissa in grid(not small):
         yield aligned(rounding, guard, mantissa)
-    inside = [(3, 12), (3, 16)] if small else [(g, m) for m in (12, 14, 16, 20) for g in (0, 1, 3)]
+    # 3 and 15 are BitMoD's
+    inside = [(3, 12), (3, 15), (3, 16)]
+    if not small:
+        inside += [(g, m) for m in (12, 14, 16, 20) for g in (0, 1, 3) if (g, m) not in inside]
     for rounding in reversed(ROUNDINGS):
         for guard, mantissa in inside:
             yield aligned(rounding, guard, mantissa, alignment="pe")

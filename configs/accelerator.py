@@ -1,6 +1,6 @@
 """What an accelerator configuration may say: the array, its arithmetic, its optional stages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from .errors import InputError, check_range
@@ -97,7 +97,7 @@ class FloatConfig:
 
     ``aligned`` rounds: the lanes of a chunk to the largest exponent among them, every step of an
     accumulator to its mantissa. ``exact`` turns activations into fixed-point numbers at the edge of
-    the array and accumulates all bits (Kulisch); the settings below it do not matter then.
+    the array and accumulates all bits (Kulisch); the settings below have no use then.
     """
 
     datapath: Literal["aligned", "exact"] = "aligned"
@@ -117,6 +117,12 @@ class FloatConfig:
         check_range("guard_bits", self.guard_bits, 0, 16)
         check_range("mantissa_bits", self.mantissa_bits, 4, 40)
         check_range("outer_mantissa_bits", self.outer_mantissa_bits, 4, 48)
+        if self.datapath == "exact":
+            default = FloatConfig()
+            others = (f.name for f in fields(self) if f.name != "datapath")
+            for name in others:
+                if getattr(self, name) != getattr(default, name):
+                    raise InputError(f"datapath exact rounds nothing: leave {name} out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,7 +180,8 @@ def _describe(model: QuantizedModel) -> Any:
         {
             "format": matrix.family.name,
             "group_size": matrix.group_size,
-            "scale_format": matrix.scale_format,
+            # block formats bring their own scales
+            "scale_format": matrix.scale_format if matrix.scale_format == "uint8" else "float16",
             "activation_bits": model.activation_bits or 8,
         },
     )

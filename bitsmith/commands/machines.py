@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from configs.accelerator import AcceleratorConfig
 from configs.errors import InputError
 from configs.schema import load_axis
 from sim import simulate_gemm
@@ -84,6 +85,15 @@ def rtl(options: Options, progress: Progress) -> int:
     return 0
 
 
+def _second_array(array: AcceleratorConfig) -> AcceleratorConfig:
+    """Another shape to verify beside ``array``: the same arithmetic where the preset's is other."""
+    if array.pe == "serial" and not array.has_floats:
+        built: AcceleratorConfig = load_axis("accelerator", SECOND_ARRAY)
+        return built
+    rows = 2 * array.rows_per_dequantizer
+    return dataclasses.replace(array, name=f"{array.name}, {rows} x 3", rows=rows, cols=3)
+
+
 def verify(options: Options, progress: Progress) -> int:
     """``bitsmith verify``."""
     job = make_job(options, progress)
@@ -99,9 +109,12 @@ def verify(options: Options, progress: Progress) -> int:
     verilog = _read_verilog(options.verilog) if options.verilog else None
     if verilog is not None and options.also:
         raise InputError("--verilog is one machine's text: it goes without --also")
-    also = options.also or ([SECOND_ARRAY] if verilog is None else [])
     arrays = [job.config.accelerator]
-    arrays += [load_axis("accelerator", name, where="--also") for name in also if name != "none"]
+    if options.also:
+        names = [name for name in options.also if name != "none"]
+        arrays += [load_axis("accelerator", name, where="--also") for name in names]
+    elif verilog is None:
+        arrays.append(_second_array(arrays[0]))
     machines = []
     for array in arrays:
         config = dataclasses.replace(

@@ -18,6 +18,7 @@ def machine_section(run: Run) -> Markup:
     """The machine, its numbers and its streams."""
     array, rtl = run.config["accelerator"], run["rtl"]
     slots = run["simulate"]["slots"]
+    lanes = "lane" if array["lanes"] == 1 else "lanes"
     products = array["rows"] * array["cols"] * array["lanes"]
     return section(
         "machine",
@@ -25,7 +26,7 @@ def machine_section(run: Run) -> Markup:
         f"config.json, rtl.json; Verilog: {rtl['file']}",
         paragraph(
             f"{array['rows']} rows \u00d7 {array['cols']} columns of {_kind(array)} with "
-            f"{array['lanes']} lanes: {products:,} terms per cycle. A weight takes {slots} "
+            f"{array['lanes']} {lanes}: {products:,} terms per cycle. A weight takes {slots} "
             f"{'slot' if slots == 1 else 'slots'} (cycles), so the peak is "
             f"{products / slots:,.4g} MAC per cycle, "
             f"{products / slots * array['clock_mhz'] / 1e3:,.4g} GMAC/s at "

@@ -110,13 +110,19 @@ class TermDecoder(wiring.Component):
 
             E = 0   M            * 2**0
             else    (hidden 1,M) * 2**(E - 1)
+
+        Sign and magnitude, or two's complement, as the terms are encoded.
         """
         layout = float_layout(self.family.members[0].name)
         mantissa = self.code[: layout.mantissa_bits]
         field = self.code[layout.mantissa_bits : -1]
         hidden = field.any()
         place = Mux(hidden, field - 1, 0)[: self.terms.exponent_bits]
-        return Cat(mantissa, hidden, self.code[-1], place)
+        significand, negative = Cat(mantissa, hidden), self.code[-1]
+        if self.terms.encoding == "signed":
+            digit = Mux(negative, -significand, significand)[: self.terms.digit_bits]
+            return Cat(digit, place)
+        return Cat(significand, negative, place)
 
     def _decode(self, m: Module, slot: int, value) -> None:
         """Table of one slot: ``value`` from code and, where members differ, format id."""

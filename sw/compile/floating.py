@@ -96,20 +96,22 @@ class FloatWidths:
         drift = self._drift(steps, self.inner_bits)
         return self.largest_addend_exponent + max(0, growth) + drift
 
-    def outer_exponent_after(self, groups: int) -> int:
-        """A bound on the outer accumulator's exponent after a tile of ``groups``."""
+    def outer_exponent_after(self, groups: int, steps: int) -> int:
+        """A bound on the outer accumulator's exponent after ``groups`` of ``steps``."""
         growth = self.product_sum_bits + (groups - 1).bit_length() + 1 - self.outer_bits
         drift = self._drift(groups, self.outer_bits)
-        return self.largest_scaled_exponent + max(0, growth) + drift
+        scaled = self.inner_exponent_after(steps) + self.array.scale.barrel_shift
+        return scaled + max(0, growth) + drift
 
     def _drift(self, steps: int, bits: int) -> int:
         """What truncation alone adds to an exponent.
 
         Every step may take one last place away, and after ``2**(bits - 2)`` of them a mantissa has
-        doubled. Rounding to nearest leaves what is below half a last place out.
+        doubled. The growth of exact sums is counted with one bit to spare, which the first
+        doubling uses. Rounding to nearest leaves what is below half a last place out.
         """
         truncates = self.array.floating.rounding == "truncate"
-        return -(-steps >> (bits - 2)) if truncates else 0
+        return steps - 1 >> bits - 2 if truncates else 0
 
     @property
     def inner_exponent_bits(self) -> int:

@@ -15,7 +15,7 @@ from sw.formats import (
     multiplier_terms,
     reachable_terms,
 )
-from sw.formats.terms import MAX_CODE_BITS
+from sw.formats.terms import MAX_CODE_BITS, MAX_LEVEL_BITS
 
 from .floating import FloatWidths
 from .scales import largest_scale
@@ -242,6 +242,16 @@ def check_family(array: AcceleratorConfig, family: FormatFamily) -> None:
         raise InputError(
             f"accelerator '{array.name}' takes weights term by term, '{family.name}' has "
             f"{family.bits}-bit codes: set 'pe: multiplier'"
+        )
+    if family.max_magnitude >> MAX_LEVEL_BITS:
+        raise InputError(
+            f"'{family.name}' has levels of {family.max_magnitude.bit_length()} bits, "
+            f"the hardware takes at most {MAX_LEVEL_BITS}"
+        )
+    if not array.has_floats and family.bits > MAX_CODE_BITS:
+        raise InputError(
+            f"accelerator '{array.name}' takes integer activations: weights in '{family.name}' "
+            "need floating-point ones, set activation_format"
         )
     terms = machine_terms(array, family)
     if array.is_aligned:

@@ -194,9 +194,10 @@ class GemmProgram:
         """Refuse groups so long that truncation could outgrow an exponent's register."""
         widths, t = self.machine.floating, self.tiling
         steps = max(t.chunks, t.last_chunks) * self.machine.slots
+        outer = widths.outer_exponent_after(t.groups, steps)
         for what, count, needed, bits in (
             ("steps", steps, widths.inner_exponent_after(steps), widths.inner_exponent_bits),
-            ("groups", t.groups, widths.outer_exponent_after(t.groups), widths.outer_exponent_bits),
+            ("groups", t.groups, outer, widths.outer_exponent_bits),
         ):
             if needed >> bits:
                 raise InputError(

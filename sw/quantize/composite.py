@@ -11,6 +11,7 @@ from sw.formats import FormatFamily, get_family
 from sw.formats.blocks import BlockFormat
 from sw.formats.pairs import PairFormat
 from sw.formats.planes import Plane, PlaneSum
+from sw.formats.terms import MAX_LEVEL_BITS
 
 from .matrix import E8M0_BIAS, QuantizedMatrix, scale_values
 
@@ -65,10 +66,13 @@ def cast_weights(weights: ArrayLike, family: FormatFamily) -> QuantizedMatrix:
     InputError : not a finite matrix, or a weight beyond the format's largest number.
     """
     array = np.asarray(weights)
-    largest = float(family.max_magnitude * family.unit)
+    if family.bits != 16 or family.max_magnitude >> MAX_LEVEL_BITS:
+        raise InputError(f"weights cannot be cast to '{family.name}': its levels are too wide")
+    # up to half a step beyond the largest number rounds to it
+    largest, below = family.members[0].grid[[-1, -2]].astype(float) * float(family.unit)
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
         raise InputError("weights must be a non-empty matrix of finite numbers")
-    if np.abs(array).max() > largest:
+    if np.abs(array).max() >= largest + (largest - below) / 2:
         raise InputError(
             f"a weight of magnitude {np.abs(array).max():g} is beyond {family.name}, which ends at "
             f"{largest:g}"

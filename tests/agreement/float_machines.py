@@ -95,6 +95,10 @@ FLOATS = {
     ),
     "FP16 MAC, float16 sums": mac("float16", 12, scale=NO_SCALE),
     "FP16 MAC, float32 sums": mac("float16", 25, scale=NO_SCALE),
+    "float16 weights, aligned in the row": machine(2, 2, 2, "float16", pe="multiplier"),
+    "float16 weights, exact": machine(
+        2, 2, 2, "float16", pe="multiplier", floating={"datapath": "exact"}, scale=NO_SCALE
+    ),
     "FP16 x INT8": mac("int8", 12),
     "FP16 x ANT": mac("ant4", 25, pipeline=ALL_STAGES),
     "FP16 x OliVe": machine(

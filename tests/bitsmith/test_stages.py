@@ -82,3 +82,39 @@ def test_float16_weights_need_multipliers(capsys) -> None:
     code = main(["verify", "scribe_1m", "--recipe", "float16", "--config", "fp16_8x8x4"])
     assert code == 2
     assert "'float16' has 16-bit codes: set 'pe: multiplier'" in capsys.readouterr().err
+
+
+def test_stored_models_with_scales_of_their_own_are_read_back(tmp_path: Path, capsys) -> None:
+    """Cast weights and block formats: quantize, then commands on the folder."""
+    for name, recipe, machine in (
+        ("cast", ["--recipe", "float16"], "fp16_mac_8x8"),
+        ("blocks", ["--format", "mxfp4"], "mx_8x8x4"),
+    ):
+        folder = str(tmp_path / name)
+        assert main(["quantize", "scribe_1m", *recipe, "--output", folder]) == 0
+        assert main(["simulate", folder, "--config", machine]) == 0
+        assert "prefill" in capsys.readouterr().out
+
+
+def test_verify_takes_a_second_array_of_the_same_kind(tmp_path: Path, capsys) -> None:
+    accelerator = small(lanes=1, pe="multiplier", activation_format="float16")
+    accelerator["floating"] = {"alignment": "pe"}
+    path = tmp_path / "mac.yaml"
+    path.write_text(yaml.safe_dump(accelerator | {"rows": 2, "cols": 2}))
+    command = ["verify", "scribe_1m", "--recipe", "float16", "--config", str(path)]
+    assert main([*command, "--tokens", "1", "--random-shapes", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["machines"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "int_mac_8x8x4", "--recipe", "float16"], "set activation_format"),
+        (["--config", "fp16_mac_8x8", "--format", "bfloat16"], "the hardware takes at most 58"),
+    ],
+)
+def test_weights_that_no_hardware_takes(arguments: list[str], message: str, capsys) -> None:
+    for command in ("rtl", "bounds", "cost"):
+        assert main([command, "scribe_1m", *arguments]) == 2
+        assert message in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import timing
-from configs.accelerator import AcceleratorConfig, ScaleConfig
+from configs.accelerator import AcceleratorConfig, FloatConfig, ScaleConfig
 from configs.errors import InputError
 from configs.load import preset_names
 from configs.schema import load_axis
@@ -67,3 +67,8 @@ def test_a_shared_dequantizer_takes_a_pass_per_row() -> None:
     scale = ScaleConfig(format="e4m3", shift="barrel")
     array = AcceleratorConfig(**BASE, scale=scale, zero_point_bits=3, rows_per_dequantizer=4)
     assert timing.dequantizer_cycles(array) == 4 * (3 + 4)
+
+
+def test_the_exact_datapath_has_no_settings() -> None:
+    with pytest.raises(InputError, match="datapath exact rounds nothing: leave guard_bits out"):
+        FloatConfig(datapath="exact", guard_bits=1)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from configs.accelerator import AcceleratorConfig, AccumulatorConfig
+from configs.accelerator import AcceleratorConfig, AccumulatorConfig, FloatConfig
 from hw.top import Accelerator
-from sw.compile import GemmProgram, Machine
-from sw.formats import get_family
+from sw.compile import GemmProgram, Machine, resolve_machine
+from sw.formats import float_layout, get_family
 from sw.golden import golden_gemm
 
 STREAMS = ("s_axis_weights", "s_axis_activations")
@@ -49,12 +49,35 @@ def job(pipeline: tuple[str, ...], zero_points: int) -> GemmProgram:
     )
 
 
-def result_after_reset(program: GemmProgram, reset_at: int) -> tuple[int, int]:
+def float_job(floating: FloatConfig) -> GemmProgram:
+    """As :func:`job`, with float16 activations and all registers."""
+    array = AcceleratorConfig(
+        name="smallest",
+        rows=1,
+        cols=1,
+        lanes=1,
+        pipeline=("operands", "products", "shift"),
+        activation_format="float16",
+        floating=floating,
+    )
+    family = get_family("int4")
+    return GemmProgram(
+        machine=resolve_machine(array, family, 60, 80),
+        name="reset",
+        group_size=4,
+        codes=np.full((1, 12), 5, dtype=np.uint8),
+        format_ids=np.zeros((1, 3), dtype=np.uint8),
+        scale_codes=np.full((1, 3), 255, dtype=np.uint8),
+        activations=float_layout("float16").encode(np.arange(1, 13)[None] / 8),
+    )
+
+
+def result_after_reset(program: GemmProgram, reset_at: int, large: int = LARGE) -> tuple[int, int]:
     """Result and inner overflow bit of the job offered right after a reset in cycle ``reset_at``.
 
-    The job before has activations of which a single step overflows.
+    The job before has activations ``large``, of which a single step overflows.
     """
-    before = replace(program, activations=np.full_like(program.activations, LARGE))
+    before = replace(program, activations=np.full_like(program.activations, large))
     top, t = Accelerator(machine=program.machine), program.tiling
     found: list[int] = []
     flags: list[int] = []
@@ -103,4 +126,22 @@ def test_one_edge_of_reset(pipeline: tuple[str, ...], zero_points: int) -> None:
     expected = golden.outputs[0, 0]
     for reset_at in range(3, 32):
         after = result_after_reset(program, reset_at)
+        assert after == (expected, 0), f"reset in cycle {reset_at}"
+
+
+@pytest.mark.parametrize(
+    "floating",
+    [
+        FloatConfig(),
+        FloatConfig(alignment="pe"),
+        FloatConfig(normalization="full"),
+        FloatConfig(datapath="exact"),
+    ],
+)
+def test_one_edge_of_reset_in_floating_point(floating: FloatConfig) -> None:
+    """The job before has the largest numbers, so that what it leaves would swallow the next."""
+    program = float_job(floating)
+    expected = golden_gemm(program).outputs[0, 0]
+    for reset_at in range(3, 34):
+        after = result_after_reset(program, reset_at, large=0x7BFF)
         assert after == (expected, 0), f"reset in cycle {reset_at}"

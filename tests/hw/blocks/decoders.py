@@ -47,7 +47,11 @@ WHOLE = {
     f"{name}_{encoding}": (name, encoding)
     for name in ("int8", "int4", "ant4", "olive4", "bitmod_fp4", "float8_e4m3fn")
     for encoding in ("signed", "magnitude")
-} | {f"{name}_magnitude": (name, "magnitude") for name in ("float16", "bfloat16")}
+} | {
+    f"{name}_{encoding}": (name, encoding)
+    for name in ("float16", "bfloat16")
+    for encoding in ("signed", "magnitude")
+}
 
 
 @cache

@@ -1,10 +1,12 @@
 """Exponents of truncated sums: how long a group may be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bitsmith.verify import Case, verify
-from configs.accelerator import AcceleratorConfig, FloatConfig
+from configs.accelerator import AcceleratorConfig, FloatConfig, ScaleConfig
 from configs.errors import InputError
 from sw.compile import GemmProgram, Machine, resolve_machine
 from sw.formats import float_layout, get_family
@@ -60,6 +62,67 @@ def test_the_longest_group_runs_and_a_longer_one_is_refused() -> None:
     assert not result.failure
     with pytest.raises(InputError, match=f"{steps + 1} steps of truncated sums could reach"):
         drifting(built, steps + 1)
+
+
+def scaled(inputs: int) -> GemmProgram:
+    """The outer accumulator starts from an inner exponent that truncation has raised."""
+    floating = FloatConfig(
+        guard_bits=1, rounding="truncate", mantissa_bits=4, outer_mantissa_bits=48
+    )
+    array = AcceleratorConfig(
+        name="raised",
+        rows=1,
+        cols=1,
+        lanes=1,
+        pe="multiplier",
+        activation_format="float16",
+        floating=floating,
+        scale=ScaleConfig(format="e8m0", binades=31, shift="barrel"),
+    )
+    built = resolve_machine(array, get_family("int8"), 0, 0)
+    return replace(drifting(built, inputs), scale_codes=np.full((1, 1), 31, dtype=np.uint8))
+
+
+@pytest.mark.rtl
+def test_outer_exponents_start_from_what_truncation_left() -> None:
+    accepted = []
+    for inputs in (1, 20, 60, 120, 200, 280, 400):
+        try:
+            accepted.append(scaled(inputs))
+        except InputError:
+            break
+    assert 2 <= len(accepted) < 6
+    cases = [Case(name=str(job.shape.k), program=job) for job in accepted]
+    assert not [result.failure for result in verify(accepted[0].machine, cases) if result.failure]
+
+
+@pytest.mark.parametrize(("family", "lanes"), [("bitmod_fp3", 1), ("int4", 4), ("float16", 1)])
+@pytest.mark.parametrize("alignment", ["row", "pe"])
+@pytest.mark.parametrize("mantissas", [(40, 48), (16, 25), (12, 16)])
+def test_ordinary_groups_are_never_refused(family, lanes, alignment, mantissas) -> None:
+    """256 steps of truncated sums run, whatever the largest exponent happens to be."""
+    for guard_bits in range(5):
+        floating = FloatConfig(
+            alignment=alignment,
+            guard_bits=guard_bits,
+            rounding="truncate",
+            mantissa_bits=mantissas[0],
+            outer_mantissa_bits=mantissas[1],
+        )
+        array = AcceleratorConfig(
+            name="any",
+            rows=1,
+            cols=1,
+            lanes=lanes,
+            pe="serial" if family == "bitmod_fp3" else "multiplier",
+            activation_format="float16",
+            floating=floating,
+        )
+        built = resolve_machine(array, get_family(family), 0, 0)
+        steps = 256
+        assert built.floating.inner_exponent_after(steps) >> built.floating.inner_exponent_bits == 0
+        outer = built.floating.outer_exponent_after(128, steps)
+        assert outer >> built.floating.outer_exponent_bits == 0
 
 
 def test_rounding_to_nearest_does_not_drift() -> None:
