@@ -34,6 +34,8 @@ MOST_RISE, MOST_DIVERGENCE = 0.001, 0.01
 #: as good as float16: divergence at most this times that of float32 activations
 ROUNDING_FACTOR = 2.0
 ROUNDINGS = {"nearest_even": "to nearest", "truncate": "truncate"}
+#: guard and mantissa bits of the published PE
+BITMOD_BITS = (3, 15)
 SERIES = [
     (rounding, alignment, f"{ROUNDINGS[rounding]}, aligned in the {place}", shade)
     for alignment, place, shades in (("row", "row", "c0 c5"), ("pe", "PE", "c2 c4"))
@@ -121,6 +123,21 @@ def named(chosen: Key) -> str:
     )
 
 
+def published(results: dict[str, Row], rounding: str) -> str:
+    """How BitMoD's own setting does: in the PE, 3 guard bits, 15 bits of mantissa."""
+    shown = []
+    for model, found in results.items():
+        measured = found[WEIGHTS]
+        for row in measured["rows"]:
+            if is_swept(row) and key(row) == (rounding, "pe", *BITMOD_BITS):
+                word = "no measurable loss" if lossless(measured, row) else "**a loss**"
+                rise = f"{row['increase']:+.5f} +- {row['increase_error']:.5f} bits per byte"
+                shown.append(f"{word} on {model} ({rise}, divergence {row['divergence']:.1e})")
+    source = {"truncate": "as its released Verilog rounds", "nearest_even": "as the paper says"}
+    chosen = named((rounding, "pe", *BITMOD_BITS))
+    return f"- BitMoD's own setting, {chosen}, {source[rounding]}: {', '.join(shown)}."
+
+
 def verdict(results: dict[str, Row], size: dict[Key, float]) -> str:
     """The settings of least area, by criterion and rounding."""
     lines = []
@@ -134,6 +151,7 @@ def verdict(results: dict[str, Row], size: dict[Key, float]) -> str:
         for rounding, chosen in zip(ROUNDINGS, found, strict=True):
             if chosen is None:
                 lines.append(f"- {what}: no measured setting with `rounding: {rounding}`.")
+    lines += [published(results, rounding) for rounding in ROUNDINGS]
     models = " and ".join(results)
     heading = f"With `{WEIGHTS}` weights, on {models}" + (f", areas in {LIBRARY}:" if size else ":")
     return "\n".join([heading, "", *lines])
