@@ -7,11 +7,11 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.pe import dot_bits, shift_select_bits
+from hw.pe import balanced_sum, dot_bits, shift_select_bits
 from hw.terms import bit_layout
 from sw.formats import TermTable
 
-from .mac import balanced_sum, extended, subtract_lane
+from .mac import extended, subtract_lane
 
 #: changes in the order in which they were made
 PE_STEPS = {

@@ -8,7 +8,7 @@ from amaranth import C, Cat, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.pe import Accumulator
+from hw.pe import Accumulator, balanced_sum
 from hw.terms import SpecialTerms, TermDecoder, term_layout
 from sw.accumulators.width import signed_width
 from sw.formats import FormatFamily, TermTable
@@ -337,11 +337,3 @@ def subtract_lane(total, value, negative, width: int) -> Value:
     """``total - value - negative`` in ``width`` bits, the flag as a borrow from below."""
     minuend = Cat(C(0, 1), extended(total, width))
     return (minuend - Cat(negative, extended(value, width)))[1 : width + 1]
-
-
-def balanced_sum(values: list) -> Value:
-    """Balanced tree of additions, exact."""
-    while len(values) > 1:
-        paired = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
-        values = paired + values[len(values) & ~1 :]
-    return values[0]
