@@ -13,6 +13,11 @@ from sw.formats import FloatLayout, TermTable, float_layout
 _STEP_BITS = GROUP_COUNT_BITS + 2
 
 
+def _growth(addend_bits: int, step_bits: int, bits: int) -> int:
+    """Places that ``2**step_bits`` addends move a mantissa of ``bits``, with one bit to spare."""
+    return max(0, addend_bits + step_bits + 1 - bits)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FloatWidths:
     """Widths of an aligned datapath.
@@ -86,29 +91,27 @@ class FloatWidths:
 
     @property
     def largest_inner_exponent(self) -> int:
-        """A bound on the inner accumulator's exponent after any group."""
-        growth = self.addend_bits + _STEP_BITS + 1 - self.inner_bits
-        return self.largest_addend_exponent + max(0, growth)
+        """The inner exponent that the register has room for: any group's, truncation apart."""
+        growth = _growth(self.addend_bits, _STEP_BITS, self.inner_bits)
+        return self.largest_addend_exponent + growth
 
     def inner_exponent_after(self, steps: int) -> int:
         """A bound on the inner accumulator's exponent after a group of ``steps``."""
-        growth = self.addend_bits + (steps - 1).bit_length() + 1 - self.inner_bits
-        drift = self._drift(steps, self.inner_bits)
-        return self.largest_addend_exponent + max(0, growth) + drift
+        growth = _growth(self.addend_bits, (steps - 1).bit_length(), self.inner_bits)
+        return self.largest_addend_exponent + growth + self._drift(steps, self.inner_bits)
 
     def outer_exponent_after(self, groups: int, steps: int) -> int:
         """A bound on the outer accumulator's exponent after ``groups`` of ``steps``."""
-        growth = self.product_sum_bits + (groups - 1).bit_length() + 1 - self.outer_bits
-        drift = self._drift(groups, self.outer_bits)
+        growth = _growth(self.product_sum_bits, (groups - 1).bit_length(), self.outer_bits)
         scaled = self.inner_exponent_after(steps) + self.array.scale.barrel_shift
-        return scaled + max(0, growth) + drift
+        return scaled + growth + self._drift(groups, self.outer_bits)
 
     def _drift(self, steps: int, bits: int) -> int:
         """What truncation alone adds to an exponent.
 
         Every step may take one last place away, and after ``2**(bits - 2)`` of them a mantissa has
-        doubled. The growth of exact sums is counted with one bit to spare, which the first
-        doubling uses. Rounding to nearest leaves what is below half a last place out.
+        doubled; the bit to spare in :func:`_growth` is for the first doubling. Rounding to nearest
+        leaves what is below half a last place out.
         """
         truncates = self.array.floating.rounding == "truncate"
         return steps - 1 >> bits - 2 if truncates else 0
@@ -125,7 +128,7 @@ class FloatWidths:
 
     @property
     def largest_scaled_exponent(self) -> int:
-        """Largest exponent of a scaled group sum."""
+        """Largest exponent of a scaled group sum, truncation apart."""
         return self.largest_inner_exponent + self.array.scale.barrel_shift
 
     @property
@@ -135,9 +138,9 @@ class FloatWidths:
 
     @property
     def largest_outer_exponent(self) -> int:
-        """A bound on the outer accumulator's exponent after any tile."""
-        growth = self.product_sum_bits + GROUP_COUNT_BITS + 1 - self.outer_bits
-        return self.largest_scaled_exponent + max(0, growth)
+        """The outer exponent that the register has room for: any tile's, truncation apart."""
+        growth = _growth(self.product_sum_bits, GROUP_COUNT_BITS, self.outer_bits)
+        return self.largest_scaled_exponent + growth
 
     @property
     def outer_exponent_bits(self) -> int:
