@@ -21,6 +21,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.area
 	$(BIN)/python -m benchmarks.pe
 	$(BIN)/python -m benchmarks.float_pe
+	$(BIN)/python -m benchmarks.fpga
 	$(BIN)/python -m benchmarks.simulator
 	$(BIN)/python -m benchmarks.quantizers
 	$(BIN)/python -m benchmarks.whole_model

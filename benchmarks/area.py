@@ -19,9 +19,9 @@ from configs.errors import InputError
 from configs.schema import AcceleratorConfig, TechnologyConfig, load_axis
 from costmodel import machine_area
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer
+from hw.core import Core
 from hw.dequant import FloatEncoder
 from hw.terms import TermDecoder
-from hw.top import Accelerator
 from sw.compile import Machine, resolve_machine, worst_case_widths
 from sw.formats import get_family
 
@@ -76,7 +76,7 @@ def components(built: Machine) -> Iterator[tuple[tuple[str, ...], wiring.Compone
                 unit_exponent=unit_exponent,
             ),
         )
-    yield ("",), Accelerator(machine=built)
+    yield ("",), Core(machine=built)
 
 
 def modelled_um2(built: Machine, blocks: tuple[str, ...], technology: TechnologyConfig) -> float:

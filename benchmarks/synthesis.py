@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from configs.errors import InputError
+from costmodel.fpga import FAMILIES
 from hw.emit import run_yosys, to_rtlil
 
 #: where the library lies beside a checkout, if it does
@@ -85,13 +86,13 @@ def synthesize(
         generic = _cells(folder / "generic.json")["num_cells_by_type"]
         mapped = _cells(folder / "liberty.json") if liberty else {}
         fpga = _cells(folder / "ecp5.json")["num_cells_by_type"] if ecp5 else {}
-    lut_weights = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+    mapped_fpga = FAMILIES["ecp5"].resources(fpga) if ecp5 else None
     return Synthesis(
         flip_flops=sum(n for cell, n in generic.items() if "DFF" in cell),
         area_um2=mapped.get("area"),
         cells=mapped.get("num_cells_by_type", {}),
-        lut4=sum(fpga.get(c, 0) * weight for c, weight in lut_weights.items()) if ecp5 else None,
-        ecp5_flip_flops=fpga.get("TRELLIS_FF", 0) if ecp5 else None,
+        lut4=mapped_fpga.lut if mapped_fpga else None,
+        ecp5_flip_flops=mapped_fpga.flip_flops if mapped_fpga else None,
     )
 
 
@@ -130,7 +131,7 @@ def _asic_script(folder: Path, liberty: Path | None) -> str:
 def _ecp5_script(folder: Path) -> str:
     lines = [
         f"read_rtlil {folder}/design.il",
-        f"synth_ecp5 -abc9 -top {_TOP}",
+        f"{FAMILIES['ecp5'].script[True]} -top {_TOP}",
         f"tee -q -o {folder}/ecp5.json stat -json",
     ]
     return "\n".join(lines)

@@ -79,6 +79,11 @@ class _Storage(wiring.Component):
         return m
 
 
+#: a buffer of 512 KB with words of 256 bits: area, energy of a read and of a write
+CACTI = "CACTI 7, 512 KB, 256 bits, 28 nm, as rebuilt for the BitMoD simulator (HPCA 2025)"
+SRAM_MM2, SRAM_READ_PJ, SRAM_WRITE_PJ = 1.59, 70.1, 51.7
+SCALED_AREA, SCALED_ENERGY = (130 / 28) ** 2, 130 / 28 * (VOLTS / 0.9) ** 2
+
 #: figures that no library gives
 PUBLISHED: dict[str, Sourced] = {
     "stream_energy_pj_per_bit": (
@@ -91,6 +96,21 @@ PUBLISHED: dict[str, Sourced] = {
         18.75,
         "quoted",
         "simulator released with BitMoD (HPCA 2025): 1200 pJ per 64 bits, reads and writes",
+    ),
+    "sram_area_um2_per_bit": (
+        SRAM_MM2 * 1e6 / (512 * 1024 * 8) * SCALED_AREA,
+        "quoted",
+        f"{CACTI}: 1.59 mm2, the middle of 1.43 to 1.75 mm2; assumption: scaled by (130 / 28)^2",
+    ),
+    "sram_read_energy_pj_per_bit": (
+        SRAM_READ_PJ / 256 * SCALED_ENERGY,
+        "quoted",
+        f"{CACTI}: 70.1 pJ; assumption: scaled by (130 / 28) x (1.2 / 0.9)^2, any size alike",
+    ),
+    "sram_write_energy_pj_per_bit": (
+        SRAM_WRITE_PJ / 256 * SCALED_ENERGY,
+        "quoted",
+        f"{CACTI}: 51.7 pJ; assumption: scaled by (130 / 28) x (1.2 / 0.9)^2, any size alike",
     ),
 }
 

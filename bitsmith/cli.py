@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from configs.errors import InputError
 from configs.load import preset_names
+from costmodel.fpga import TARGETS
+from hw.boards import BOARDS, DEFAULT_BAUD
 
 from . import commands
 
@@ -23,8 +25,11 @@ examples:
   bitsmith bounds --weights W.npy --input-range 0 255
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
-  bitsmith rtl scribe_1m --config tiny_4x4x4 --output rtl/
+  bitsmith rtl tiny_4x4x4 --out rtl/
+  bitsmith rtl scribe_1m --config tiny_4x4x4 --out rtl/
   bitsmith verify scribe_1m --config tiny_4x4x4 --also tall_6x3x5
+  bitsmith fpga ecp5_8x8x8 --target ecp5-85k
+  bitsmith board ice40_board_1x2x2 --format int4 --board icebreaker --out board/
 
 exit codes: 0 done; 1 a check failed (an accumulator can overflow, RTL and golden model differ);
 2 bad input, explained in one sentence.
@@ -48,15 +53,16 @@ def _parent_json() -> _Parser:
     return parent
 
 
-def _parent_numbers() -> _Parser:
+MODEL_HELP = (
+    "model name ('bitsmith models'), Hugging Face folder, model file (.gguf, .onnx, "
+    ".safetensors, .npz, llama2.c .bin); default: the shipped model"
+)
+
+
+def _parent_numbers(what: str = MODEL_HELP, metavar: str | None = None) -> _Parser:
     """Options that say which model, and how it is quantized."""
     parent = _Parser(add_help=False)
-    parent.add_argument(
-        "model",
-        nargs="?",
-        help="model name ('bitsmith models'), Hugging Face folder, model file (.gguf, .onnx, "
-        ".safetensors, .npz, llama2.c .bin); default: the shipped model",
-    )
+    parent.add_argument("model", nargs="?", metavar=metavar, help=what)
     numbers = parent.add_argument_group("quantization")
     presets = ", ".join(preset_names("quantization"))
     numbers.add_argument("--recipe", metavar="PRESET", help=f"preset or YAML file: {presets}")
@@ -150,6 +156,48 @@ def _add_models(add: Callable[..., _Parser], numbers: _Parser) -> None:
     models.add_argument("--fetch", metavar="NAME", help="install this optional model")
 
 
+CONFIG_HELP = (
+    "an accelerator (preset or YAML file): widths hold for all weights of --format and K up to "
+    "--k; or a run configuration, or a model with --config: widths are proved for its weights "
+    "(default: the shipped model)"
+)
+
+
+def _k_option(parser: argparse.ArgumentParser) -> None:
+    text = "with an accelerator alone: longest K that the widths hold for (default 4096)"
+    parser.add_argument("--k", type=int, metavar="K", help=text)
+
+
+def _fpga_options(add: Callable[..., _Parser], machine: _Parser) -> None:
+    text = "resources and clock of an accelerator on an FPGA, by Yosys and nextpnr"
+    fpga = add("fpga", text, _parent_numbers(CONFIG_HELP, "CONFIG"), machine)
+    fpga.add_argument("--target", metavar="NAME", required=True, help=", ".join(TARGETS))
+    text = "seeds of the placer, of which the slowest counts (default 1 2 3)"
+    fpga.add_argument("--seeds", type=int, nargs="+", metavar="S", help=text)
+    text = "frequency that nextpnr aims at (default: the accelerator's clock_mhz)"
+    fpga.add_argument("--freq", type=float, metavar="MHZ", help=text)
+    fpga.add_argument("--no-dsp", action="store_true", help="multipliers of look-up tables")
+    text = "no place and route, so no clock"
+    fpga.add_argument("--synthesis-only", action="store_true", help=text)
+    fpga.add_argument("--jobs", type=int, metavar="J", help="runs at a time (default: all cores)")
+    _k_option(fpga)
+
+
+def _rtl_options(add: Callable[..., _Parser], machine: _Parser) -> None:
+    text = "write an accelerator as a folder to integrate: Verilog, README, test bench, drivers"
+    rtl = add("rtl", text, _parent_numbers(CONFIG_HELP, "CONFIG"), machine)
+    rtl.add_argument(
+        "--out",
+        "--output",
+        dest="output",
+        type=Path,
+        metavar="DIR",
+        default=Path("rtl"),
+        help="folder to write (default rtl); a package that is there is replaced",
+    )
+    _k_option(rtl)
+
+
 def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parser) -> None:
     """Commands about accelerators."""
     run = add("run", "do every step of a run configuration and write a run folder")
@@ -163,8 +211,9 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     simulate = add("simulate", "count the cycles of a model, or of one GEMM", numbers, machine)
     _workload_options(simulate)
     simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
-    rtl = add("rtl", "write standalone Verilog", numbers, machine)
-    rtl.add_argument("--output", type=Path, metavar="FOLDER", default=Path("rtl"))
+    _rtl_options(add, machine)
+    _fpga_options(add, machine)
+    _board_options(add, machine)
     text = "run the Verilog against golden model and simulator"
     _verify_options(add("verify", text, numbers, machine))
     cost = add("cost", "area and energy of a workload", numbers, machine)
@@ -174,6 +223,18 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     )
     report = add("report", "write the HTML report of a run folder again and print its summary")
     report.add_argument("folder", type=Path)
+
+
+def _board_options(add: Callable[..., _Parser], machine: _Parser) -> None:
+    text = "make the bitstream of a board, with its host driver; exit code 1 if it is too slow"
+    board = add("board", text, _parent_numbers(CONFIG_HELP, "CONFIG"), machine)
+    board.add_argument("--board", metavar="NAME", required=True, help=", ".join(BOARDS))
+    board.add_argument("--out", "--output", dest="output", type=Path, metavar="DIR", required=True)
+    text = f"bits per second of the serial line (default {DEFAULT_BAUD})"
+    board.add_argument("--baud", type=int, default=DEFAULT_BAUD, metavar="B", help=text)
+    board.add_argument("--seed", type=int, default=1, metavar="S", help="of the placer (default 1)")
+    text = "with an accelerator alone: longest K that the widths hold for (default: of its buffers)"
+    board.add_argument("--k", type=int, metavar="K", help=text)
 
 
 def build_parser() -> _Parser:

@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import InputError
 from hw.benches.batch import BatchBench, RtlResult
 from hw.benches.waves import first_wrong_step
 from sim import CycleReport, Gaps, simulate_gemm
 from sw.compile import (
     GemmProgram,
+    GemmShape,
     Machine,
     RequantizerParameters,
     dyadic,
     machine_activations,
     machine_layer,
+    tiling,
 )
 from sw.compile.scales import largest_code
+from sw.compile.transfers import Transfers, check_buffers, weights_outside
 from sw.formats.pairs import without_crowded_pairs
 from sw.golden import GoldenResult, golden_gemm
 from sw.quantize import QuantizedMatrix
@@ -176,23 +180,37 @@ def random_cases(machine: Machine, count: int, rng: np.random.Generator) -> list
         group_size += machine.family.pairs * (group_size % 2)
         group_size = min(group_size, machine.group_inputs or group_size)
         m, n = (1 if index == 0 else m), (1 if index == 1 else n)
+        k = longest_k(machine, k, group_size)
         program = random_program(machine, m, n, k, group_size, rng)
         cases.append(Case(name=program.name, program=program, gaps=draw_gaps(program, rng)))
     return cases
 
 
+def longest_k(machine: Machine, k: int, group_size: int) -> int:
+    """The largest K up to ``k`` of which a tile fits into half of each buffer."""
+    for shorter in range(k, 1, -1):
+        try:
+            shape = GemmShape(m=1, n=1, k=shorter, group_size=group_size)
+            check_buffers(machine, tiling(machine, shape))
+        except InputError:
+            continue
+        return shorter
+    return 1
+
+
 def draw_gaps(program: GemmProgram, rng: np.random.Generator) -> Gaps:
-    """Random idle cycles for every beat of a job's three streams."""
-    t = program.tiling
+    """Random idle cycles for every word of a job's three streams."""
+    job = Transfers(program=program)
 
-    def draw(beats: int) -> NDArray[np.int64]:
-        idle = rng.integers(1, GAP_MAX_CYCLES + 1, beats)
-        return np.where(rng.random(beats) < GAP_PROBABILITY, idle, 0)
+    def draw(words: int) -> NDArray[np.int64]:
+        idle = rng.integers(1, GAP_MAX_CYCLES + 1, words)
+        return np.where(rng.random(words) < GAP_PROBABILITY, idle, 0)
 
+    words = job.stream_words
     return Gaps(
-        weights=draw(t.tiles * program.weight_beats.shape[1]),
-        activations=draw(t.tiles * t.tile_chunks),
-        results=draw(t.tiles * t.rows),
+        weights=draw(words["weight_words"]),
+        activations=draw(words["activation_words"]),
+        results=draw(words["result_words"]),
     )
 
 
@@ -272,7 +290,7 @@ def _other_differences(
     program: GemmProgram, expected: GoldenResult, got: RtlResult, cycles: CycleReport
 ) -> str:
     """Overflow bits, protocol, cycles and counters; empty if all are as they must be."""
-    t = program.tiling
+    last_words = (cycles.counters["result_words"], 1)
     checks = [
         ("inner overflow bits", expected.inner_overflow.tolist(), got.inner_overflow.tolist()),
         ("outer overflow bits", expected.outer_overflow.tolist(), got.outer_overflow.tolist()),
@@ -281,9 +299,10 @@ def _other_differences(
             expected.invalid_activations.tolist(),
             got.invalid_activations.tolist(),
         ),
-        ("protocol error", False, got.protocol_error),
-        ("result beat with TLAST", t.tiles * t.rows, got.last_beat),
+        ("errors", 0, got.errors),
+        ("result word with TLAST, and their number", last_words, got.last_words),
         ("total cycles", cycles.total_cycles, got.total_cycles),
+        *((f"counter {c}", cycles.counters[c], got.counters[c]) for c in cycles.counters),
         *((f"{c} cycles", cycles.causes[c], got.causes[c]) for c in cycles.causes),
     ]
     found = [f"{what}: expected {want}, got {have}" for what, want, have in checks if want != have]
@@ -300,9 +319,15 @@ def _describe_mismatch(
 ) -> str:
     """First wrong output: tile, row, column, group, slot, expected, got, waveform."""
     t = program.tiling
-    # the order in which results leave: column tile, row tile, row, column
-    order = [(n // t.cols, m // t.rows, m % t.rows, n % t.cols, m, n) for m, n in wrong.tolist()]
-    col_tile, row_tile, row, col, m, n = min(order)
+    outside = weights_outside(program.machine)
+
+    def leaves(place: list[int]) -> tuple[int, ...]:
+        """The order in which results leave: outer tile, inner tile, row, column."""
+        tiles = (place[1] // t.cols, place[0] // t.rows)
+        return (*(tiles if outside else tiles[::-1]), place[0] % t.rows, place[1] % t.cols)
+
+    m, n = min(wrong.tolist(), key=leaves)
+    (col_tile, col), (row_tile, row) = divmod(n, t.cols), divmod(m, t.rows)
     rows = slice(row_tile * t.rows, (row_tile + 1) * t.rows)
     cols = slice(col_tile * t.cols, (col_tile + 1) * t.cols)
     tile = replace(

@@ -7,7 +7,7 @@ from .errors import InputError, check_range
 
 AccumulatorMode = Literal["wrap", "saturate", "flag"]
 #: optional pipeline registers, in the order in which a slot passes them
-PipelineStage = Literal["operands", "products", "shift"]
+PipelineStage = Literal["operands", "products", "sums", "shift", "control"]
 #: floating-point activations, named as in ``sw.formats``
 FloatFormat = Literal["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 #: largest shift of an E4M3 scale: exponent fields 1..15 (0 is as 1, without the hidden bit)
@@ -126,6 +126,47 @@ class FloatConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BufferConfig:
+    """Double-buffered tiles of weights and activations in block RAM.
+
+    A tile of weights is ``cols`` output channels, a tile of activations ``rows`` tokens, both over
+    all of K. The operand that ``stationary`` names crosses its stream once: a tile of it stays in
+    its buffer while all tiles of the other operand pass by.
+    """
+
+    #: beats in each half of the weight buffer: a tile's chunks and group headers
+    weight_beats: int
+    #: beats in each half of the activation buffer: a tile's chunks
+    activation_beats: int
+    stationary: Literal["weights", "activations"] = "weights"
+
+    def __post_init__(self) -> None:
+        check_range("weight_beats", self.weight_beats, 2, 1 << 20)
+        check_range("activation_beats", self.activation_beats, 1, 1 << 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """Widths of the AXI4-Streams; ``auto`` is as wide as a beat of the array.
+
+    Where a stream is narrower, a beat takes several words, low bits first; where it is wider, the
+    upper bits of each word are left.
+    """
+
+    weight_bits: int | Literal["auto"] = "auto"
+    activation_bits: int | Literal["auto"] = "auto"
+    result_bits: int | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("weight_bits", "activation_bits", "result_bits"):
+            bits = getattr(self, name)
+            if bits != "auto":
+                check_range(name, bits, 8, 4096)
+                if bits % 8:
+                    raise InputError(f"{name} is {bits}, a stream takes whole bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcceleratorConfig:
     """An output-stationary array of PEs (DESIGN: the machine)."""
 
@@ -160,8 +201,8 @@ class AcceleratorConfig:
     #: how the lanes are summed: a chain of carries (small on FPGAs), or one expression of which
     #: synthesis makes a carry-save compressor (small in cells from 8 lanes on)
     adders: Literal["chain", "compressor"] = "chain"
-    #: additional registers: between queues and decoders, between products and adders, between
-    #: base shift and accumulator
+    #: additional registers: between queues and decoders, between products and adders, behind the
+    #: sums of two lanes, between base shift and accumulator, in front of what all PEs share
     pipeline: tuple[PipelineStage, ...] = ()
     inner_accumulator: AccumulatorConfig = AccumulatorConfig()
     outer_accumulator: AccumulatorConfig = AccumulatorConfig()
@@ -169,6 +210,9 @@ class AcceleratorConfig:
     requantizer: RequantizerConfig | None = None
     #: beats that wait between each input stream and the array
     queue_beats: int = 4
+    #: tiles kept on chip; without buffers every tile pass reads its operands from the streams
+    buffers: BufferConfig | None = None
+    streams: StreamConfig = StreamConfig()
     clock_mhz: float = 500.0
 
     def __post_init__(self) -> None:
@@ -190,6 +234,9 @@ class AcceleratorConfig:
         if len(set(self.pipeline)) < len(self.pipeline):
             raise InputError(f"pipeline names a stage twice: {', '.join(self.pipeline)}")
         self._check_multiplier()
+        inputs = (self.streams.weight_bits, self.streams.activation_bits)
+        if self.buffers is None and inputs != ("auto", "auto"):
+            raise InputError("streams: weight_bits and activation_bits need buffers")
         if self.has_floats:
             self._check_floats()
         elif self.floating != FloatConfig():

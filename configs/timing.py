@@ -23,6 +23,11 @@ QUEUE_CYCLES = 1
 #: job accepted -> streams are read and slots may issue
 START_CYCLES = 1
 
+#: last word of a beat accepted into a tile buffer -> the beat is offered to the array
+BUFFER_CYCLES = 2
+#: start bit written over AXI4-Lite -> job accepted
+REGISTER_CYCLES = 1
+
 #: groups whose header may wait between the weight stream and the array
 HEADER_QUEUE_GROUPS = 2
 #: tiles whose requantizer parameters may wait
@@ -32,6 +37,8 @@ CAUSES = ("output", "dequantizer", "weights", "activations", "compute")
 #: widths of the job port's counters
 TILE_COUNT_BITS = 24
 GROUP_COUNT_BITS = 16
+#: width of the cycle counters
+COUNTER_BITS = 40
 
 
 def decode_cycles(array: AcceleratorConfig) -> int:
@@ -41,7 +48,7 @@ def decode_cycles(array: AcceleratorConfig) -> int:
 
 def dot_cycles(array: AcceleratorConfig) -> int:
     """From terms and activations to the lane sum."""
-    return DOT_CYCLES + ("products" in array.pipeline)
+    return DOT_CYCLES + ("products" in array.pipeline) + ("sums" in array.pipeline)
 
 
 def inner_cycles(array: AcceleratorConfig) -> int:

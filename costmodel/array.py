@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from configs.timing import (
     CAUSES,
+    COUNTER_BITS,
     GROUP_COUNT_BITS,
     HEADER_QUEUE_GROUPS,
     PARAMETER_QUEUE_TILES,
@@ -14,9 +15,9 @@ from configs.timing import (
     inner_cycles,
 )
 from hw.array.parts import needs_negatives
-from hw.array.sequencer import COUNTER_BITS
 from hw.pe import shift_select_bits
 from sw.compile import Machine
+from sw.compile.transfers import activation_port, weight_port
 
 from .decoder import (
     constant_term_bits,
@@ -75,6 +76,7 @@ def machine_blocks(machine: Machine) -> tuple[Block, ...]:
         ("control", 1, control(machine)),
         ("drain", 1, drain(machine)),
     ]
+    blocks += _buffers(machine)
     if array.requantizer is not None:
         column = requantizer_column(array.requantizer, machine.outer_bits)
         blocks.append(("requantizer", array.cols, column))
@@ -110,6 +112,17 @@ def _registers(machine: Machine) -> list[tuple[str, int, Structure]]:
         chunks = machine.chunk_bits + machine.activation_chunk_bits
         blocks.append(("registers.operands", 1, register(used_header_bits(machine) + chunks)))
     return blocks
+
+
+def _buffers(machine: Machine) -> list[tuple[str, int, Structure]]:
+    """Tile buffers, both halves; their counters and the bus registers are not modelled."""
+    if machine.accelerator.buffers is None:
+        return []
+    ports = (weight_port(machine), activation_port(machine))
+    return [
+        (f"buffer.{port.name}", 1, Structure(sram_bits=2 * port.half_beats * port.beat_bits))
+        for port in ports
+    ]
 
 
 def _queues(machine: Machine) -> list[tuple[str, int, Structure]]:
@@ -170,6 +183,8 @@ def control(machine: Machine) -> Structure:
     # valid, group end, tile end, job end from the issue to the inner accumulation
     stages = decode_cycles(array) + dot_cycles(array) + inner_cycles(array) - 1
     pipeline = register(4 * stages + _slot_bits(machine) * _slot_stages(machine))
+    if "control" in array.pipeline:
+        pipeline += register(_control_outputs(machine))
     pipeline += register(constant_term_bits(machine))
     # what was under way before reset is flushed out of the PEs' registers
     pipeline += register(dot_cycles(array) + inner_cycles(array) - 1)
@@ -183,6 +198,21 @@ def control(machine: Machine) -> Structure:
         # results and their outer accumulation, a cycle behind the last bit of a pass
         pipeline += register(3)
     return job + pipeline + loader + flags
+
+
+def _control_outputs(machine: Machine) -> int:
+    """Registered outputs of the dequantizers' control, less the slot's bits that end before it."""
+    array = machine.accelerator
+    turns = array.rows_per_dequantizer > 1 or array.is_aligned
+    # a pass of one bit: its only cycle is the last one
+    single = array.scale_pass_cycles == 1
+    outputs = ["load", "last of the PEs", "results_valid", "results_job_end", "multiply"]
+    outputs += ["last"] if turns and not single else []
+    outputs += ["correct", "negative"] if array.zero_point_bits else []
+    # group, tile and job end are read a cycle earlier, so is valid unless zero points need it, and
+    # the end of flushing unless an overflow in that time is to be ignored
+    reports = not array.is_aligned and array.inner_accumulator.mode != "wrap"
+    return len(outputs) - 3 - (not array.zero_point_bits) - (not reports)
 
 
 def drain(machine: Machine) -> Structure:

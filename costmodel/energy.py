@@ -109,6 +109,8 @@ def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
         "activations": chunks * array.rows,
         "registers.exponents": chunks * array.rows,
         "registers.operands": queued_bits,
+        "buffers.write": activity.buffered_bits,
+        "buffers.read": queued_bits,
         "queue.write": queued_bits,
         "queue.read": queued_bits,
         "drain": activity.result_bits,
@@ -120,7 +122,7 @@ def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
     }
     for place in ("stream", "dram"):
         for port in ("weight", "activation", "result"):
-            counts[f"{place}.{port}s"] = getattr(activity, f"{port}_bits")
+            counts[f"{place}.{port}s"] = getattr(activity, f"streamed_{port}_bits")
     return counts
 
 
@@ -143,6 +145,9 @@ def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
         prices["registers.operands"] = switching(register(1))
     prices["queue.write"] = figures.memory_write_energy_pj_per_bit
     prices["queue.read"] = figures.memory_read_energy_pj_per_bit
+    if array.buffers:
+        prices["buffers.write"] = figures.sram_write_energy_pj_per_bit
+        prices["buffers.read"] = figures.sram_read_energy_pj_per_bit
     # every row sent shifts the whole tile, and a tile is loaded once
     tile_moves = 1 + 1 / array.rows
     prices["drain"] = prices["drain"] * tile_moves / machine.result_beat_bits

@@ -40,6 +40,10 @@ class Figures:
     memory_read_energy_pj_per_bit: float
     #: what stored bits cost in every cycle: the clock where storage is made of flip-flops
     memory_clock_energy_pj_per_bit: float
+    #: tile buffers: SRAM, periphery included
+    sram_area_um2_per_bit: float
+    sram_read_energy_pj_per_bit: float
+    sram_write_energy_pj_per_bit: float
     #: wire between a stream port and the array
     stream_energy_pj_per_bit: float
     #: external memory, read or written

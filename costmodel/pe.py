@@ -1,6 +1,7 @@
 """Blocks of one PE, as in ``hw/pe/``."""
 
 from hw.pe import dot_bits
+from hw.pe.base import PART_LANES
 from hw.pe.serial import CHAIN_LANES
 from sw.compile import Machine
 
@@ -119,28 +120,82 @@ def _alignment(machine: Machine) -> Structure:
 def _exponents(machine: Machine) -> Structure:
     """Largest exponent of the lanes, and its registers up to the accumulator."""
     array, bits = machine.accelerator, machine.floating.addend_exponent_bits
-    return largest_of(array.lanes, bits) + register(bits * (1 + ("shift" in array.pipeline)))
+    stages = 1 + len({"sums", "shift"} & set(array.pipeline))
+    return largest_of(array.lanes, bits) + register(bits * stages)
 
 
 def sign_bits(machine: Machine) -> int:
-    """Bits beside the registered products of a PE that are the same in all rows.
+    """Bits beside the registered products and parts of a PE that are the same in all rows.
 
     The signs of the lanes, or their count; products of unsigned activations have a sign as well.
     """
     array = machine.accelerator
-    if "products" not in array.pipeline or array.pe == "multiplier" or aligns_inside(machine):
+    if array.pe == "multiplier" or aligns_inside(machine):
         return 0
-    if array.adders == "chain" or array.lanes == 1:
-        return array.lanes
     _, is_signed = machine.value_shape
-    return array.lanes.bit_length() + (0 if is_signed else array.lanes)
+    counted = array.adders == "compressor" and array.lanes > 1
+    bits = 0
+    if "products" in array.pipeline:
+        bits += array.lanes.bit_length() if counted else array.lanes
+        bits += array.lanes if counted and not is_signed else 0
+    if "sums" in array.pipeline:
+        parts = _part_lanes(machine)
+        if array.adders == "chain":
+            bits += len(parts) - 1
+        else:
+            bits += array.lanes.bit_length() + (counted and parts[-1] == 1 and not is_signed)
+    return bits
+
+
+def _part_lanes(machine: Machine) -> list[int]:
+    """Lanes of every part whose sum stage ``sums`` registers."""
+    lanes = machine.accelerator.lanes
+    return [min(PART_LANES, lanes - first) for first in range(0, lanes, PART_LANES)]
+
+
+def _part_bits(machine: Machine, number: int, lanes: int) -> int:
+    """Bits of a registered part in a PE, without what is the same in all rows."""
+    array = machine.accelerator
+    single = lanes == 1
+    if aligns_inside(machine):
+        if array.lanes == 1:
+            # the guard bits and the bit that completes a negative one are its sign
+            return machine.floating.product_bits + 2
+        return machine.floating.product_bits + array.floating.guard_bits + (2 if single else 4)
+    if array.pe == "multiplier" or (array.adders == "chain" and not number):
+        return _sum_bits(machine, lanes)
+    # lanes as they are: the sign of a single unsigned one is that of its term
+    _, is_signed = machine.value_shape
+    value_bits = _sum_bits(machine, 1) - 1 + (not is_signed)
+    return _bounded(machine, value_bits - (not is_signed) if single else value_bits + 1)
+
+
+def _parts(machine: Machine) -> Structure:
+    """Sums of the parts, their registers, and what joins them."""
+    array, parts, widths = machine.accelerator, Structure(), []
+    chain = array.pe == "serial" and array.adders == "chain" and not aligns_inside(machine)
+    for number, lanes in enumerate(_part_lanes(machine)):
+        width = _part_bits(machine, number, lanes)
+        parts += register(width) + Structure(adder_bits=width * (lanes - 1))
+        if chain and number == 0:
+            # the first lane is subtracted from nothing
+            parts += Structure(gates=_sum_bits(machine, 1) * INCREMENT_GATES)
+        widths.append(width)
+    if chain:
+        return parts + _joined(machine, widths)
+    rows = [_sum_bits(machine, PART_LANES * count) for count in range(2, len(widths))]
+    rows += [_sum_bits(machine, array.lanes)] if len(widths) > 1 else []
+    ones = array.pe == "serial" or aligns_inside(machine)
+    return parts + compressor([array.lanes.bit_length(), *rows] if ones else rows)
 
 
 def _lane_sum(machine: Machine) -> Structure:
     """Adders of the lanes and the register of their sum."""
     lanes = machine.accelerator.lanes
     rows = [_sum_bits(machine, number) for number in range(2, lanes + 1)]
-    if aligns_inside(machine):
+    if "sums" in machine.accelerator.pipeline:
+        adders = _parts(machine)
+    elif aligns_inside(machine):
         # a bit per lane completes its two's complement or rounds it
         adders = compressor([lanes.bit_length(), *rows])
     elif machine.accelerator.pe == "multiplier":
@@ -159,7 +214,7 @@ def _lane_sum(machine: Machine) -> Structure:
 
 def _chains(machine: Machine, lanes: int) -> Structure:
     """Chains of subtractors, and a tree that joins them."""
-    total, parts, widths = _sum_bits(machine, lanes), Structure(), []
+    parts, widths = Structure(), []
     for start in range(0, lanes, CHAIN_LANES):
         length = min(CHAIN_LANES, lanes - start)
         # the first lane of a chain is subtracted from nothing
@@ -167,6 +222,12 @@ def _chains(machine: Machine, lanes: int) -> Structure:
         for number in range(2, length + 1):
             parts += Structure(adder_bits=_sum_bits(machine, number))
         widths.append(_sum_bits(machine, length))
+    return parts + _joined(machine, widths)
+
+
+def _joined(machine: Machine, widths: list[int]) -> Structure:
+    """Tree of adders for numbers of these widths."""
+    total, parts = _sum_bits(machine, machine.accelerator.lanes), Structure()
     while len(widths) > 1:
         pairs = zip(widths[::2], widths[1::2], strict=False)
         joined = [min(max(pair) + 1, total) for pair in pairs]

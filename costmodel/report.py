@@ -80,7 +80,8 @@ class CostReport:
           ``power_mw`` (on-chip average), ``energy_pj`` = ``on_chip_energy_pj`` +
           ``dram_energy_pj``, ``energy_per_mac_pj``;
         - ``blocks``: list of ``block``, ``count``, ``area_um2`` (one), ``total_um2``,
-          ``flip_flop_bits``, ``adder_bits``, ``mux2_bits``, ``gates``, ``memory_bits`` (one);
+          ``flip_flop_bits``, ``adder_bits``, ``mux2_bits``, ``gates``, ``memory_bits``,
+          ``sram_bits`` (one);
         - ``actions``: list of ``action``, ``place`` (``on_chip`` or ``dram``), ``count``,
           ``energy_pj`` (one), ``total_pj``;
         - ``figures``: name to ``value``, ``kind`` (measured, fitted or quoted), ``source``.

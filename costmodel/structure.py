@@ -25,6 +25,7 @@ class Structure:
     mux2_bits : two-to-one multiplexers, those of register enables included.
     gates : two-input gates.
     memory_bits : queue storage.
+    sram_bits : tile buffers.
     """
 
     flip_flop_bits: int = 0
@@ -32,6 +33,7 @@ class Structure:
     mux2_bits: int = 0
     gates: int = 0
     memory_bits: int = 0
+    sram_bits: int = 0
 
     def __add__(self, other: "Structure") -> "Structure":
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
@@ -49,6 +51,7 @@ class Structure:
             + self.mux2_bits * figures.mux2_area_um2_per_bit
             + self.gates * figures.gate_area_um2
             + self.memory_bits * figures.memory_area_um2_per_bit
+            + self.sram_bits * figures.sram_area_um2_per_bit
         )
 
     def switching_energy_pj(self, figures: Figures) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from sw.compile import GemmShape, Machine, tiling
+from sw.compile.transfers import activation_port, result_stream_bits, weight_port
 
 from .array import CycleReport
 
@@ -16,7 +17,10 @@ class Activity:
     busy_cycles : cycles from job to last result, stalls included.
     slots : cycles in which the array did a slot.
     pe_slots : slots times PEs, padded ones included.
-    weight_bits, activation_bits, result_bits : bits that crossed each stream port.
+    weight_bits, activation_bits, result_bits : bits of the beats that went in and out of the array.
+    streamed_weight_bits, streamed_activation_bits, streamed_result_bits : bits that crossed each
+        stream port.
+    buffered_bits : bits written to tile buffers; the array's beats are read from there.
     decoded_terms : terms that the decoders produced.
     group_dequantizations : group sums times scale, one per PE and group.
     macs : useful products.
@@ -28,6 +32,10 @@ class Activity:
     weight_bits: int = 0
     activation_bits: int = 0
     result_bits: int = 0
+    streamed_weight_bits: int = 0
+    streamed_activation_bits: int = 0
+    streamed_result_bits: int = 0
+    buffered_bits: int = 0
     decoded_terms: int = 0
     group_dequantizations: int = 0
     macs: int = 0
@@ -46,6 +54,9 @@ def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Ac
     array, t = machine.accelerator, tiling(machine, shape)
     slots = t.tiles * t.tile_chunks * machine.slots
     beats = t.tile_chunks + t.groups + (array.requantizer is not None)
+    words = cycles.counters
+    weights = words["weight_words"] * weight_port(machine).stream_bits
+    activations = words["activation_words"] * activation_port(machine).stream_bits
     return Activity(
         busy_cycles=cycles.total_cycles,
         slots=slots,
@@ -53,6 +64,10 @@ def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Ac
         weight_bits=t.tiles * beats * machine.weight_beat_bits,
         activation_bits=t.tiles * t.tile_chunks * machine.activation_beat_bits,
         result_bits=t.tiles * array.rows * machine.result_beat_bits,
+        streamed_weight_bits=weights,
+        streamed_activation_bits=activations,
+        streamed_result_bits=words["result_words"] * result_stream_bits(machine),
+        buffered_bits=weights + activations if array.buffers else 0,
         decoded_terms=slots * array.cols * array.lanes,
         group_dequantizations=t.tiles * t.groups * array.rows * array.cols,
         macs=shape.macs,

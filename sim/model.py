@@ -9,7 +9,8 @@ rescaling, and a tied ``lm_head``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sw.compile import GemmShape, Machine
+from sw.compile import GemmShape, Machine, tiling
+from sw.compile.transfers import check_buffers
 from sw.models import Architecture, LinearShape
 from sw.models.weights import AnyArchitecture
 
@@ -123,14 +124,18 @@ def simulate_model(
     """
     timed: dict[GemmShape, tuple[CycleReport, Activity]] = {}
 
-    def time(m: int, linear: LinearShape) -> tuple[CycleReport, Activity]:
+    def shape_of(m: int, linear: LinearShape) -> GemmShape:
         size = group_size if isinstance(group_size, int) else group_size[linear.name]
-        shape = GemmShape(m=m, n=linear.out_features, k=linear.in_features, group_size=size)
+        return GemmShape(m=m, n=linear.out_features, k=linear.in_features, group_size=size)
+
+    def time(m: int, linear: LinearShape) -> tuple[CycleReport, Activity]:
+        shape = shape_of(m, linear)
         if shape not in timed:
             report = simulate_gemm(machine, shape)
             timed[shape] = report, gemm_activity(machine, shape, report)
         return timed[shape]
 
+    check_buffers(machine, *(tiling(machine, shape_of(1, linear)) for linear in linears))
     layers = []
     for linear in linears:
         prompt = min(1, prefill_tokens) if linear.name == "lm_head" else prefill_tokens

@@ -1,18 +1,23 @@
 """The sub-commands, one function each: ``command(options, progress) -> exit code``."""
 
-from .machines import cost, rtl, simulate, verify
+from .board import board
+from .fpga import fpga
+from .machines import cost, simulate, verify
 from .numbers import bounds, formats, models
 from .quantization import accuracy, compare, export, quantize
+from .rtl import rtl
 from .runs import doctor, report, run
 
 __all__ = [
     "accuracy",
+    "board",
     "bounds",
     "compare",
     "cost",
     "doctor",
     "export",
     "formats",
+    "fpga",
     "models",
     "quantize",
     "report",

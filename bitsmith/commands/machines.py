@@ -72,19 +72,6 @@ def _simulate_gemm(options: Options, job: Job) -> int:
     return 0
 
 
-def rtl(options: Options, progress: Progress) -> int:
-    """``bitsmith rtl``."""
-    job = make_job(options, progress)
-    result = plain(steps.rtl_step(job, options.output))
-    result["file"] = str(options.output / result["file"])
-    text = (
-        f"written: {result['file']} ({result['lines']} lines, top module {result['top']}, "
-        f"P_I {result['inner_bits']}, P_O {result['outer_bits']})"
-    )
-    emit(options, result, text)
-    return 0
-
-
 def _second_array(array: AcceleratorConfig) -> AcceleratorConfig:
     """Another shape to verify beside ``array``: the same arithmetic where the preset's is other."""
     if array.pe == "serial" and not array.has_floats:

@@ -1,5 +1,7 @@
 """The PE array: decoders per column, PEs, dequantizers, and the control that runs beside them."""
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -67,8 +69,13 @@ class PEArray(wiring.Component):
         self.terms_at = decode_cycles(array)
         self.dot_at = self.terms_at + dot_cycles(array)
         self.inner_at = self.dot_at + inner_cycles(array) - 1
+        #: by how many cycles the control of PEs and dequantizers is ahead, to be registered
+        self.ahead = int("control" in array.pipeline)
         #: outer accumulation of an aligned machine
         self.accumulate = Signal()
+        depth = self.inner_at - self.terms_at
+        #: cycles in which PEs may still hold what was under way before reset, this one lowest
+        self.flush = Signal(depth, init=(1 << depth) - 1)
         outputs = array.rows * array.cols
         members = {
             "issue": In(issue_layout(machine.slots)),
@@ -107,9 +114,10 @@ class PEArray(wiring.Component):
         ]
 
         inner = issues[self.inner_at]
-        control = self._control(m, inner)
+        control = self._control(m, issues)
         flushing = self._flushing(m)
-        step = {"last": control.load | flushing} | self._shift_select(m, issues[self.dot_at].slot)
+        step = self._shift_select(m, issues[self.dot_at].slot)
+        step["last"] = self._last(m, issues, control, flushing)
         sums = self._activation_sums(m, rows, inner, control)
         scales = [self._column_scale(m, col, header, issues, control) for col in range(array.cols)]
         overflows = [
@@ -203,19 +211,30 @@ class PEArray(wiring.Component):
             m.d.comb += terms.values.eq(values)
         return terms
 
-    def _control(self, m: Module, inner) -> DequantizerControl:
-        """Passes of the dequantizers, from the inner accumulation of a group's last slot."""
+    def _control(self, m: Module, issues) -> SimpleNamespace:
+        """Passes of the dequantizers, from the inner accumulation of a group's last slot.
+
+        With stage ``control`` everything is worked out a cycle earlier and registered.
+        """
         array = self.machine.accelerator
-        m.submodules.control = control = DequantizerControl(
+        inner = issues[self.inner_at - self.ahead]
+        m.submodules.control = block = DequantizerControl(
             zero_point_bits=array.zero_point_bits,
             scale_bits=array.scale.serial_bits,
             rows=array.rows_per_dequantizer,
         )
         m.d.comb += [
-            control.load.eq(inner.valid & inner.group_end),
-            control.tile_end.eq(inner.tile_end),
-            control.job_end.eq(inner.job_end),
+            block.load.eq(inner.valid & inner.group_end),
+            block.tile_end.eq(inner.tile_end),
+            block.job_end.eq(inner.job_end),
         ]
+        names = ("load", *(n for n, p in block.signature.members.items() if p.flow == Out))
+        found = {name: getattr(block, name) for name in names}
+        if self.ahead:
+            registers = {name: Signal(name=f"control_{name}") for name in found}
+            m.d.sync += [registers[name].eq(value) for name, value in found.items()]
+            found = registers
+        control = SimpleNamespace(**found)
         ends = [control.results_valid, control.results_job_end]
         if array.is_aligned:
             # the outer accumulation is a cycle behind the last bit of a pass
@@ -320,15 +339,22 @@ class PEArray(wiring.Component):
                 m.d.comb += getattr(dequantizer, name).eq(getattr(source, name))
         return dequantizer
 
+    def _last(self, m: Module, issues, control, flushing):
+        """Whether the inner accumulators start anew: a group ends, or they are flushed."""
+        if not self.ahead:
+            return control.load | flushing
+        before = issues[self.inner_at - 1]
+        last = Signal(init=1)
+        m.d.sync += last.eq((before.valid & before.group_end) | self.flush[1:2].any())
+        return last
+
     def _flushing(self, m: Module):
         """Whether a slot that was under way before reset may still be in the PEs' registers.
 
         Those are not reset, and the accumulators behind them add in every cycle.
         """
-        depth = self.inner_at - self.terms_at
-        flush = Signal(depth, init=(1 << depth) - 1)
-        m.d.sync += flush.eq(flush >> 1)
-        return flush[0]
+        m.d.sync += self.flush.eq(self.flush >> 1)
+        return self.flush[0]
 
     def _sticky(self, m: Module, bit, event) -> None:
         """Set ``bit`` by an event, until the next job."""

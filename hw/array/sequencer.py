@@ -4,11 +4,9 @@ from amaranth import Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from configs.timing import CAUSES
+from configs.timing import CAUSES, COUNTER_BITS
 
 from .walker import Walker, job_layout
-
-COUNTER_BITS = 40
 
 
 def issue_layout(slots: int) -> data.StructLayout:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.timing import CAUSES, dequantizer_cycles
-from sw.compile import GemmProgram, Machine, Tiling
+from sw.compile import GemmProgram, Machine
+from sw.compile.registers import CONTROL_BITS, register_map
+from sw.compile.transfers import (
+    Transfers,
+    activation_port,
+    result_stream_bits,
+    result_words,
+    weight_port,
+)
 
 from ..emit import to_verilog
 from ..top import Accelerator
@@ -17,7 +25,9 @@ from .verilated import build_library
 
 TOP = "bitsmith_accelerator"
 _BENCH = Path(__file__).with_name("accelerator.cpp")
-_OUT_WORDS = 22
+_OUT_WORDS = 6
+#: counters beside those of the causes, by register
+COUNTERS = ("TILES", "WEIGHT_WORDS", "ACTIVATION_WORDS", "RESULT_WORDS")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,20 +39,23 @@ class RtlResult:
     outputs : int64 (M, N), padding dropped.
     total_cycles : clock edges counted by the bench, from the job to the last result.
     causes : the design's own counters.
+    counters : the others: ``busy``, ``tiles``, ``weight_words``, ``activation_words``,
+        ``result_words``.
     inner_overflow, outer_overflow : bool (cols,), sticky bits.
     invalid_activations : bool (rows,), sticky; all False with integer activations.
-    protocol_error : a packet did not end where the job says.
-    last_beat : 1-based result beat that carried TLAST first; 0 if none did.
+    errors : the ERRORS register; 0 if nothing went wrong.
+    last_words : 1-based result word that carried TLAST first (0 if none did), and how many did.
     """
 
     outputs: NDArray[np.int64]
     total_cycles: int
     causes: dict[str, int]
+    counters: dict[str, int]
     inner_overflow: NDArray[np.bool_]
     outer_overflow: NDArray[np.bool_]
     invalid_activations: NDArray[np.bool_]
-    protocol_error: bool
-    last_beat: int
+    errors: int
+    last_words: tuple[int, int]
 
 
 def accelerator_verilog(machine: Machine) -> str:
@@ -104,6 +117,8 @@ class BatchBench:
             raise InputError(f"the given Verilog cannot be built: {_first_error(error)}") from None
         self._library = ctypes.CDLL(str(library))
         self._library.bench_new.restype = ctypes.c_void_p
+        self._library.bench_read.restype = ctypes.c_uint64
+        self.registers = register_map(machine)
         self._handle = ctypes.c_void_p(self._library.bench_new())
         self._check_widths()
         if waves is not None:
@@ -115,9 +130,9 @@ class BatchBench:
         self._library.bench_widths(self._handle, _pointer(found))
         machine = self.machine
         wanted = {
-            "weight": machine.weight_beat_bits,
-            "activation": machine.activation_beat_bits,
-            "result": machine.result_beat_bits,
+            "weight": weight_port(machine).stream_bits,
+            "activation": activation_port(machine).stream_bits,
+            "result": result_stream_bits(machine),
         }
         for (stream, bits), size in zip(wanted.items(), found.tolist(), strict=True):
             if _port_bytes(bits) != size:
@@ -138,6 +153,29 @@ class BatchBench:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def write(self, name: str, value: int) -> None:
+        """Write a register while no job is running.
+
+        Raises
+        ------
+        RuntimeError : the design answered with an error, or not in time.
+        """
+        response = self._library.bench_write(self._handle, self.registers.offset(name), value)
+        if response:
+            raise RuntimeError(f"writing {value} to {name} was answered with {response}")
+
+    def read(self, name: str) -> int:
+        """Value of a register, while no job is running."""
+        found = self._library.bench_read(self._handle, self.registers.offset(name))
+        if found >> 32:
+            raise RuntimeError(f"reading {name} was answered with {found >> 32}")
+        return found
+
+    def read_wide(self, name: str) -> int:
+        """Value of a quantity that spans several registers, ``name_0`` the low bits."""
+        parts = [r for r in self.registers.by_name if r.rpartition("_")[0] == name]
+        return sum(self.read(part) << 32 * index for index, part in enumerate(parts))
+
     def run(
         self,
         program: GemmProgram,
@@ -152,63 +190,88 @@ class BatchBench:
         Parameters
         ----------
         program : must be compiled for this bench's machine.
-        weight_gaps, activation_gaps, result_gaps : idle cycles before each beat of the job.
+        weight_gaps, activation_gaps, result_gaps : idle cycles before each word of the job.
         limit_cycles : give up after this many cycles (default: generous).
 
         Raises
         ------
-        RuntimeError : the design hung.
+        RuntimeError : the design hung, or refused the job.
         """
-        t = program.tiling
-        weights = np.ascontiguousarray(program.weight_beats)
-        activations = np.ascontiguousarray(program.activation_beats)
-        result_words = -(-self.machine.result_beat_bits // 32)
-        results = np.zeros((t.tiles * t.rows, result_words), dtype=np.uint32)
+        job = Transfers(program=program)
+        t, images = program.tiling, (job.weights, job.activations)
+        packets = [port(self.machine).packets(t) for port in (weight_port, activation_port)]
+        counts = [p.count * image.shape[1] for p, image in zip(packets, images, strict=True)]
+        words = -(-result_stream_bits(self.machine) // 32)
+        results = np.zeros((job.result_count, words), dtype=np.uint32)
         gaps = [
-            _full(weight_gaps, t.tiles * weights.shape[1]),
-            _full(activation_gaps, t.tiles * t.tile_chunks),
+            _full(weight_gaps, counts[0]),
+            _full(activation_gaps, counts[1]),
             _full(result_gaps, len(results)),
         ]
-        limit = limit_cycles or self._generous_limit(t, gaps)
-        job = [t.tiles, t.groups, t.chunks, t.last_chunks, t.col_tiles, t.row_tiles, t.rows, limit]
-        job += [weights.shape[-1], activations.shape[-1], result_words, weights.shape[1]]
+        limit = limit_cycles or self._generous_limit(job, sum(counts), gaps)
+        start = 1 << list(CONTROL_BITS).index("start")
+        header = [limit, self.registers.offset("CONTROL"), start]
+        for packet, image in zip(packets, images, strict=True):
+            header += [packet.count, packet.repeat, packet.images, image.shape[1]]
+        header += [len(results), *(image.shape[2] for image in images), words]
         self._write_specials(program)
-        job_words = np.array(job, dtype=np.uint64)
+        for name, value in job.shape_registers.items():
+            self.write(name, value)
         out = np.zeros(_OUT_WORDS, dtype=np.uint64)
-        arrays = (job_words, weights, gaps[0], activations, gaps[1], results, gaps[2], out)
-        hung = self._library.bench_run(self._handle, *map(_pointer, arrays))
+        fed = [np.ascontiguousarray(image) for image in images]
+        arrays = (np.array(header, dtype=np.uint64), fed[0], gaps[0], fed[1], gaps[1])
+        hung = self._library.bench_run(
+            self._handle, *map(_pointer, (*arrays, results, gaps[2], out))
+        )
         if hung:
             raise RuntimeError(
-                f"{program.name}: after {limit} cycles the design had sent {out[15]} of "
-                f"{len(results)} result beats"
+                f"{program.name}: after {out[0]} cycles the design had sent {out[1]} of "
+                f"{len(results)} result words"
             )
+        return self._result(job.outputs(results), out)
+
+    def _result(self, outputs: NDArray[np.int64], out: NDArray[np.uint64]) -> RtlResult:
+        """What the bench counted, and what the registers say after the job."""
         array = self.machine.accelerator
-        flags = [
-            np.unpackbits(out[i : i + 4].view(np.uint8), bitorder="little")[:count].astype(bool)
-            for i, count in ((6, array.cols), (10, array.cols), (18, array.rows))
-        ]
+
+        def flags(name: str, count: int) -> NDArray[np.bool_]:
+            found = self.read_wide(name)
+            return np.array([bool(found >> index & 1) for index in range(count)])
+
+        invalid = np.zeros(array.rows, dtype=bool)
+        if array.has_floats:
+            invalid = flags("INVALID_ACTIVATIONS", array.rows)
+        counters = {name.lower(): self.read(f"COUNT_{name}") for name in COUNTERS}
         return RtlResult(
-            outputs=program.unpack_results(results),
+            outputs=outputs,
             total_cycles=int(out[0]),
-            causes=dict(zip(CAUSES, map(int, out[1:6]), strict=True)),
-            inner_overflow=flags[0],
-            outer_overflow=flags[1],
-            invalid_activations=flags[2],
-            protocol_error=bool(out[14]),
-            last_beat=int(out[16]),
+            causes={cause: self.read_wide(f"COUNT_{cause.upper()}") for cause in CAUSES},
+            counters={"busy": self.read_wide("COUNT_BUSY"), **counters},
+            inner_overflow=flags("INNER_OVERFLOW", array.cols),
+            outer_overflow=flags("OUTER_OVERFLOW", array.cols),
+            invalid_activations=invalid,
+            errors=self.read("ERRORS"),
+            last_words=(int(out[2]), int(out[3])),
         )
 
-    def _generous_limit(self, t: Tiling, gaps: list[NDArray[np.uint32] | None]) -> int:
+    def _generous_limit(
+        self, job: Transfers, words: int, gaps: list[NDArray[np.uint32] | None]
+    ) -> int:
         """More cycles than any job of this shape takes."""
+        t = job.program.tiling
         waits = sum(int(g.sum()) for g in gaps if g is not None)
         group_cycles = 64 + dequantizer_cycles(self.machine.accelerator)
-        return 1000 + waits + t.tiles * (t.tile_chunks * 8 + group_cycles * (t.groups + 1) + 600)
+        rows = t.tiles * t.rows * result_words(self.machine)
+        array = t.tiles * (t.tile_chunks * 8 + group_cycles * (t.groups + 1) + 600)
+        return 1000 + waits + 2 * (words + rows) + array
 
     def _write_specials(self, program: GemmProgram) -> None:
         """Give a programmable design the program's special values."""
+        parts = [name for name in self.registers.by_name if name.startswith("SPECIAL_VALUE")]
         for index, value in enumerate(program.special_words):
-            words = np.array([value >> 32 * i & 0xFFFFFFFF for i in range(4)], dtype=np.uint32)
-            self._library.bench_special(self._handle, ctypes.c_uint64(index), _pointer(words))
+            for place, name in enumerate(parts):
+                self.write(name, value >> 32 * place & 0xFFFFFFFF)
+            self.write("SPECIAL_WRITE", index)
 
 
 def _full(gaps: NDArray | None, count: int) -> NDArray[np.uint32] | None:

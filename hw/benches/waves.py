@@ -140,7 +140,7 @@ def first_wrong_step(
 
 def _compare(tile: GemmProgram, row: int, col: int, path: Path) -> str:
     """First difference between the waveform at ``path`` and the golden steps."""
-    array = "top.bitsmith_accelerator.pe_array"
+    array = "top.bitsmith_accelerator.core.pe_array"
     machine = tile.machine
     shared = machine.accelerator.rows_per_dequantizer
     config = machine.accelerator

@@ -118,7 +118,11 @@ class AligningPE(PE):
         largest = self._largest(m, lanes)
         aligned = [self._aligned(m, index, lane, largest) for index, lane in enumerate(lanes)]
         total = Signal(signed(self.sum_bits), reset_less=True)
-        m.d.sync += total.eq(sum(part for lane in aligned for part in lane))
+        values = self.part_sums(m, [value for value, _ in aligned])
+        ones = self.part_sums(m, [one for _, one in aligned])
+        m.d.sync += total.eq(sum(part for pair in zip(values, ones, strict=True) for part in pair))
+        if "sums" in self.pipeline:
+            largest = registered(m, largest, "exponent_of_parts")
         exponent = registered(m, largest, "exponent_register")
         if "shift" in self.pipeline:
             exponent = registered(m, exponent, "exponent_shift_register")
@@ -164,7 +168,7 @@ class AligningPE(PE):
             level += 1
         return values[0]
 
-    def _aligned(self, m: Module, index: int, lane: _Lane, largest: Value) -> list[Value]:
+    def _aligned(self, m: Module, index: int, lane: _Lane, largest: Value) -> tuple[Value, Value]:
         """The lane's product at the common exponent, as numbers to be added up.
 
         A negative one is inverted; the 1 that completes it and the 1 of rounding up are one bit::
@@ -189,4 +193,4 @@ class AligningPE(PE):
         flip = lane.negative
         inverted = Signal(signed(width + 1), name=f"inverted_{index}")
         m.d.comb += inverted.eq(moved ^ flip.replicate(width + 1))
-        return [inverted, flip ^ up]
+        return inverted, flip ^ up

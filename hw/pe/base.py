@@ -3,14 +3,17 @@
 import abc
 from collections.abc import Collection
 
-from amaranth import Module, Signal, Value, signed
+from amaranth import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sw.formats import TermTable
 
-from .accumulator import Accumulator
+from .accumulator import Accumulator, extended
 from .float_accumulator import FloatAccumulator, FloatSum
+
+#: lanes of a part, whose sum stage ``sums`` registers
+PART_LANES = 2
 
 
 def shift_select_bits(terms: TermTable) -> int:
@@ -39,7 +42,7 @@ class PE(wiring.Component, abc.ABC):
     exponent_bits : int
         Width of a lane sum's exponent, with ``floating``.
     pipeline : collection of str
-        Additional registers: ``"products"``, ``"shift"``; other names are ignored.
+        Additional registers: ``"products"``, ``"sums"``, ``"shift"``; other names are ignored.
     members : dict
         Ports of the kind.
     """
@@ -82,15 +85,15 @@ class PE(wiring.Component, abc.ABC):
     def lane_sum(self, m: Module) -> tuple[Signal, Value | None]:
         """Registered sum of the lanes, and its exponent if accumulated in floating point.
 
-        Both in cycle 1 (2 with stage ``products``); a sum that is negated for an integer
-        accumulator is not for a floating-point one.
+        Both in cycle 1; stages ``products`` and ``sums`` put them off by a cycle each. A sum that
+        is negated for an integer accumulator is not for a floating-point one.
         """
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.accumulator = accumulator = self.accumulator
 
-        # cycle 0: lanes ("products": registered) and their exact sum
+        # cycle 0: lanes ("products": registered) and their exact sum ("sums": of two, registered)
         total, exponent = self.lane_sum(m)
 
         # cycle 1: base shift ("shift": registered), inner accumulation
@@ -112,6 +115,14 @@ class PE(wiring.Component, abc.ABC):
         """``value`` as the adders see it: registered if that stage is asked for."""
         return registered(m, value, name) if "products" in self.pipeline else value
 
+    def part_sums(self, m: Module, values: list) -> list:
+        """What is left to be summed: ``values``, or the registered sums of parts of them."""
+        if "sums" not in self.pipeline:
+            return values
+        starts = range(0, len(values), PART_LANES)
+        parts = {n: balanced_sum(values[n : n + PART_LANES]) for n in starts}
+        return [registered(m, part, f"part_{n}") for n, part in parts.items()]
+
     def _shifted(self, m: Module, total: Signal) -> Signal:
         """``total`` moved by the slot's base shift."""
         shifts = sorted(set(self.terms.base_shifts))
@@ -126,11 +137,31 @@ class PE(wiring.Component, abc.ABC):
         return shifted
 
 
-def registered(m: Module, value, name: str) -> Signal:
+def registered(m: Module, value, name: str, *, init: int = 0) -> Signal:
     """``value`` one cycle later."""
-    register = Signal(value.shape(), name=name, reset_less=True)
+    register = Signal(value.shape(), name=name, reset_less=True, init=init)
     m.d.sync += register.eq(value)
     return register
+
+
+def carried_sum(values: list, carries: list) -> Value:
+    """Balanced sum of ``values`` and of as many single bits as it takes additions, or fewer.
+
+    A bit is the carry out of a place below the lowest::
+
+        a   a a a 1
+        b + b b b c        the lowest place is dropped again
+    """
+    left = [*carries]
+    while len(values) > 1:
+        paired = []
+        for a, b in zip(values[::2], values[1::2], strict=False):
+            width = max(len(a), len(b)) + 1
+            carry = left.pop() if left else Const(0, 1)
+            total = Cat(Const(1, 1), extended(a, width)) + Cat(carry, extended(b, width))
+            paired.append(total[1 : width + 1].as_signed())
+        values = paired + values[len(values) & ~1 :]
+    return values[0]
 
 
 def balanced_sum(values: list) -> Value:

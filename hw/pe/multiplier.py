@@ -88,5 +88,5 @@ class MultiplierPE(PE):
             m.d.comb += product.eq(digit << term.exponent if self.terms.exponent_bits else digit)
             products.append(self.behind_products(m, product, f"product_{lane}"))
         total = Signal(signed(self.sum_bits), reset_less=True)
-        m.d.sync += total.eq(balanced_sum(products))
+        m.d.sync += total.eq(balanced_sum(self.part_sums(m, products)))
         return total, None if self.floating is None else self.exponent

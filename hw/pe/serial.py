@@ -10,7 +10,7 @@ from hw.terms import term_layout
 from sw.formats import TermTable
 
 from .accumulator import extended
-from .base import PE, balanced_sum
+from .base import PART_LANES, PE, balanced_sum, carried_sum, registered
 from .float_accumulator import FloatSum
 
 #: lanes whose values are added one after the other; the sums of such chains meet in a tree
@@ -44,8 +44,9 @@ class SerialPE(PE):
     Timing
     ------
     Terms and activations in cycle 0; ``last`` and ``shift_select`` of the same slot in cycle 1,
-    where ``group_sum`` and ``overflow`` are combinational. Stage ``products`` puts them off by one
-    cycle, stage ``shift`` by another, ``shift_select`` not included.
+    where ``group_sum`` and ``overflow`` are combinational. Stages ``products`` and
+    ``sums`` put them off by one cycle each, stage ``shift`` by another, ``shift_select`` not
+    included.
 
     Parameters
     ----------
@@ -64,8 +65,8 @@ class SerialPE(PE):
     adders : str
         ``"chain"`` or ``"compressor"``.
     pipeline : collection of str
-        Additional registers: ``"products"`` behind the lanes, ``"shift"`` behind the base shift;
-        other names are ignored.
+        Additional registers: ``"products"`` behind the lanes, ``"sums"`` behind the sums of two,
+        ``"shift"`` behind the base shift; other names are ignored.
     floating : :class:`hw.pe.FloatSum` or None
         Floating-point accumulator; activations are mantissas of a common exponent then.
     exponent_bits : int
@@ -146,14 +147,17 @@ class SerialPE(PE):
         lanes = [self._lane(m, lane) for lane in range(self.lanes)]
         total = Signal(signed(self.sum_bits), reset_less=True)
         if self.adders == "chain":
-            starts = range(0, self.lanes, CHAIN_LANES)
-            chains = [self._chain(m, start, lanes[start : start + CHAIN_LANES]) for start in starts]
-            negated = balanced_sum(chains)
+            negated = (
+                self._chains(m, lanes) if "sums" not in self.pipeline else self._parts(m, lanes)
+            )
             # for a floating-point accumulator the first chain began with -1: ~(-1 - s) = s
             m.d.sync += total.eq(negated if self.floating is None else ~negated)
         else:
             negatives = self.behind_products(m, self.negatives, "negatives_register")
-            m.d.sync += total.eq(sum((value for value, _ in lanes), start=negatives))
+            if "sums" in self.pipeline:
+                negatives = registered(m, negatives, "negatives_of_parts")
+            values = self.part_sums(m, [value for value, _ in lanes])
+            m.d.sync += total.eq(sum(values, start=negatives))
         return total, None if self.floating is None else self.exponent
 
     def _lane(self, m: Module, lane: int) -> tuple[Value, Value]:
@@ -170,22 +174,51 @@ class SerialPE(PE):
         negative = self.behind_products(m, term.negative, f"negative_{lane}")
         return self.behind_products(m, value, f"product_{lane}"), negative
 
+    def _chains(self, m: Module, lanes: list[tuple[Value, Value]]) -> Value:
+        """Negated sum by chains that meet in a tree."""
+        starts = range(0, self.lanes, CHAIN_LANES)
+        chains = [self._chain(m, start, lanes[start : start + CHAIN_LANES]) for start in starts]
+        return balanced_sum(chains)
+
+    def _parts(self, m: Module, lanes: list[tuple[Value, Value]]) -> Value:
+        """Negated sum of registered parts, up to two lanes each, that meet in a tree.
+
+        A part but the first takes its first lane ``l - n`` as ``~l``, which is ``1 - n`` less than
+        the lane negated; that enters as a carry where the part joins the tree.
+        """
+        first = self._chain(m, 0, lanes[:PART_LANES])
+        # at power-up as without terms
+        parts = [registered(m, first, "part_0", init=0 if self.floating is None else -1)]
+        carries = []
+        for start in range(PART_LANES, self.lanes, PART_LANES):
+            (value, negative), *others = lanes[start : start + PART_LANES]
+            part = (~value).as_signed()
+            for lane in others:
+                part = self._less(m, part, lane, len(value) + 1, f"chain_{start}")
+            parts.append(registered(m, part, f"part_{start}"))
+            carries.append(registered(m, ~negative, f"part_carry_{start}"))
+        return carried_sum(parts, carries)
+
     def _chain(self, m: Module, first: int, lanes: list[tuple[Value, Value]]) -> Signal:
-        """Negated sum of some lanes; in floating point the first chain is 1 less.
+        """Negated sum of some lanes; in floating point the first chain is 1 less."""
+        less = self.floating is not None and first == 0
+        total: Value = C(-1, signed(1)) if less else Const(0, 1)
+        for number, lane in enumerate(lanes, start=1):
+            total = self._less(m, total, lane, self._sum_bits(number), f"chain_{first}_{number}")
+        return total
+
+    def _less(self, m: Module, total: Value, lane: tuple, width: int, name: str) -> Signal:
+        """``total`` less a lane.
 
         A negative lane's -1 is the borrow that comes out of a place below the lowest::
 
             sum    . . . s 0
             lane - . . . l n        the lowest place is dropped again
         """
-        less = self.floating is not None and first == 0
-        total: Value = C(-1, signed(1)) if less else Const(0, 1)
-        for number, (value, negative) in enumerate(lanes, start=1):
-            width = self._sum_bits(number)
-            following = Signal(signed(width), name=f"chain_{first}_{number}")
-            difference = Cat(Const(0, 1), extended(total, width)) - Cat(
-                negative, extended(value, width)
-            )
-            m.d.comb += following.eq(difference[1 : width + 1])
-            total = following
-        return total
+        value, negative = lane
+        following = Signal(signed(width), name=name)
+        difference = Cat(Const(0, 1), extended(total, width)) - Cat(
+            negative, extended(value, width)
+        )
+        m.d.comb += following.eq(difference[1 : width + 1])
+        return following

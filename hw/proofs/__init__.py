@@ -1,12 +1,15 @@
-"""Proofs about the generated hardware: accumulators, streams and the tile controller.
+"""Proofs about the generated hardware: accumulators, streams, tile buffers and control.
 
 Not part of any design. ``python -m hw.proofs`` runs them all.
 """
 
 from .accumulator import GroupOfWeights
+from .buffers import Tiles
+from .bus import Guard, ResultWords, States
 from .checks import Checks
 from .lanes import LaneSum
 from .loaders import Loader
+from .registers import Answers
 from .reset import QuietReset
 from .results import Drain, RequantizerPipeline
 from .runner import (
@@ -23,10 +26,12 @@ from .runner import (
 from .sequencer import Interlocks
 
 __all__ = [
+    "Answers",
     "Checks",
     "Contradiction",
     "Drain",
     "GroupOfWeights",
+    "Guard",
     "Harness",
     "Interlocks",
     "LaneSum",
@@ -35,6 +40,9 @@ __all__ = [
     "MissingSolver",
     "QuietReset",
     "RequantizerPipeline",
+    "ResultWords",
+    "States",
+    "Tiles",
     "Verdict",
     "cover",
     "missing_solver",

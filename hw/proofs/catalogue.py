@@ -11,8 +11,11 @@ from sw.accumulators.width import signed_range
 from sw.formats import family_terms, get_family
 
 from .accumulator import GroupOfWeights
+from .buffers import Tiles
+from .bus import Guard, ResultWords, States
 from .lanes import LaneSum
 from .loaders import Loader
+from .registers import Answers, small_map
 from .results import Drain, RequantizerPipeline
 from .runner import Harness
 from .sequencer import Interlocks
@@ -94,12 +97,19 @@ def _lanes(family: str, lanes: int, *, slow: bool = False, **options) -> Claim:
 
 _SMALL = RequantizerConfig(multiplier_bits=4, shift_bits=3)
 _BOTH = ("products", "shift")
+_ALL = ("products", "sums", "shift")
 
 CLAIMS: dict[str, Claim] = {
     "lanes int4 x4": _lanes("int4", 4, activation_bits=5),
     "lanes int8 x3 unsigned": _lanes("int8", 3, activation_bits=4, activation_signed=False),
     "lanes bitmod_fp4 x4 pipelined": _lanes(
         "bitmod_fp4", 4, lane_exponent_bits=1, activation_bits=5, pipeline=_BOTH
+    ),
+    "lanes bitmod_fp4 x5 sums": _lanes(
+        "bitmod_fp4", 5, lane_exponent_bits=1, activation_bits=5, pipeline=("sums",)
+    ),
+    "lanes int4 x4 all stages unsigned": _lanes(
+        "int4", 4, activation_bits=5, activation_signed=False, pipeline=_ALL
     ),
     "lanes int4 x4 compressor": _lanes("int4", 4, activation_bits=5, adders="compressor"),
     "lanes bitmod_fp4 x4 compressor pipelined": _lanes(
@@ -161,5 +171,32 @@ CLAIMS: dict[str, Claim] = {
     ),
     "sequencer, 3 slots, dequantizer 33 cycles": Claim(
         harness=lambda: Interlocks(slots=3, dequantizer_cycles=33)
+    ),
+    "stream guard": Claim(harness=lambda: Guard(stream_bits=2)),
+    "result port, one word a row": Claim(harness=lambda: ResultWords(row_bits=8, stream_bits=8)),
+    "result port, wide stream": Claim(harness=lambda: ResultWords(row_bits=8, stream_bits=16)),
+    "result port, three words a row": Claim(
+        harness=lambda: ResultWords(row_bits=40, stream_bits=16)
+    ),
+    "registers": Claim(harness=lambda: Answers(registers=small_map())),
+    "job control": Claim(harness=States),
+    "tile buffer of one beat": Claim(
+        harness=lambda: Tiles(kinds={"chunk": 1}, stream_bits=1, half_beats=1), slow=True
+    ),
+    "tile buffer, two words a beat": Claim(
+        harness=lambda: Tiles(kinds={"chunk": 2}, stream_bits=1, half_beats=2), slow=True
+    ),
+    "tile buffer of three beats": Claim(
+        harness=lambda: Tiles(kinds={"chunk": 2}, stream_bits=1, half_beats=3), slow=True
+    ),
+    "tile buffer with headers": Claim(
+        harness=lambda: Tiles(kinds={"header": 1, "chunk": 2}, stream_bits=1, half_beats=3),
+        slow=True,
+    ),
+    "tile buffer with parameters and headers": Claim(
+        harness=lambda: Tiles(
+            kinds={"parameters": 3, "header": 1, "chunk": 2}, stream_bits=1, half_beats=4
+        ),
+        slow=True,
     ),
 }

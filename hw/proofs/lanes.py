@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
 
 from hw.pe import SerialPE, shift_select_bits
+from hw.pe.base import PART_LANES, balanced_sum
 from hw.pe.serial import CHAIN_LANES
 from sw.formats import TermTable
 
@@ -34,7 +35,7 @@ class LaneSum:
     @property
     def cycles(self) -> int:
         """Registers between the lanes and the accumulator."""
-        return 1 + len({"products", "shift"} & set(self.pipeline))
+        return 1 + len({"products", "sums", "shift"} & set(self.pipeline))
 
     def build(self, m: Module) -> Checks:
         """Terms, activations and the choice of the base shift are free in every cycle."""
@@ -61,8 +62,12 @@ class LaneSum:
         products = lane_products(m, pe)
         if "products" in self.pipeline:
             products = [_later(m, product) for product in products]
-        # in the PE's order: chains, then their sums
-        total = sum(_chain_sums(products))
+        # in the PE's order: chains or parts, then their sums
+        if "sums" in self.pipeline:
+            parts = _sums_of(products, PART_LANES)
+            total = balanced_sum([_later(m, part) for part in parts])
+        else:
+            total = sum(_sums_of(products, CHAIN_LANES))
         if shift_select_bits(self.terms):
             select = checks.any_input("any_shift", len(pe.shift_select))
             m.d.comb += pe.shift_select.eq(select)
@@ -108,9 +113,9 @@ def added(pe: SerialPE) -> Value:
     return -addend if pe.accumulator.subtract else addend
 
 
-def _chain_sums(products: list) -> list:
-    starts = range(0, len(products), CHAIN_LANES)
-    return [sum(products[first : first + CHAIN_LANES]) for first in starts]
+def _sums_of(products: list, lanes: int) -> list:
+    starts = range(0, len(products), lanes)
+    return [sum(products[first : first + lanes]) for first in starts]
 
 
 def _later(m: Module, value) -> Signal:

@@ -358,15 +358,24 @@ class GemmProgram:
         words = as_words(beats, self.machine.activation_beat_bits)
         return words.reshape(t.row_tiles, t.tile_chunks, -1)
 
-    def unpack_results(self, beats: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """Outputs (M, N) from result beats (tiles * rows, words), padding dropped."""
+    def unpack_results(
+        self, beats: NDArray[np.uint8], weights_outside: bool = True
+    ) -> NDArray[np.int64]:
+        """Outputs (M, N) from the bytes of result beats (tiles * rows, bytes), padding dropped.
+
+        Parameters
+        ----------
+        weights_outside : column tiles are the outer loop, else row tiles.
+        """
         t, width = self.tiling, self.machine.result_bits // 8
+        outer, inner = (t.col_tiles, t.row_tiles) if weights_outside else (t.row_tiles, t.col_tiles)
         raw = np.ascontiguousarray(beats).view(np.uint8)[:, : t.cols * width]
-        raw = raw.reshape(t.col_tiles, t.row_tiles, t.rows, t.cols, width)
+        raw = raw.reshape(outer, inner, t.rows, t.cols, width)
         values = np.zeros(raw.shape[:-1], dtype=np.int64)
         for byte in range(width):
             values |= raw[..., byte].astype(np.int64) << (8 * byte)
         spare = 64 - 8 * width
         values = values << spare >> spare
-        outputs = values.transpose(1, 2, 0, 3).reshape(t.row_tiles * t.rows, -1)
+        tiles = values if weights_outside else values.swapaxes(0, 1)
+        outputs = tiles.transpose(1, 2, 0, 3).reshape(t.row_tiles * t.rows, -1)
         return outputs[: self.shape.m, : self.shape.n]

@@ -85,6 +85,11 @@ def with_specials(family: FormatFamily, specials: Sequence[int | None]) -> Forma
     return replace(family, members=members)
 
 
+def special_value_bits(terms: TermTable) -> int:
+    """Width of a special value as the hardware holds it: its packed terms, slot 0 low."""
+    return (2 + terms.exponent_bits) * terms.slots
+
+
 def special_words(terms: TermTable, family: FormatFamily, code: int | None) -> list[int]:
     """Special value of each member as the hardware holds it: one packed term per slot, 0 low.
 

@@ -5,8 +5,10 @@ from typing import Any
 from configs.accelerator import (
     AcceleratorConfig,
     AccumulatorConfig,
+    BufferConfig,
     RequantizerConfig,
     ScaleConfig,
+    StreamConfig,
 )
 from sw.compile import Machine
 from sw.formats import get_family
@@ -68,7 +70,7 @@ FAST = {
 
 E8M0_BARREL = ScaleConfig(format="e8m0", shift="barrel", binades=7)
 E4M3_BARREL = ScaleConfig(format="e4m3", shift="barrel")
-ALL_STAGES = ("operands", "products", "shift")
+ALL_STAGES = ("operands", "products", "sums", "shift", "control")
 
 #: every optional stage, some together
 STAGES = {
@@ -110,6 +112,9 @@ STAGES = {
     "operand register, three slots": machine(
         1, 2, 2, "bitmod_fp4", lane_exponent_bits=1, pipeline=("operands",)
     ),
+    "sums of two lanes, control": machine(
+        3, 2, 7, "bitmod_fp4", pipeline=("operands", "sums", "control")
+    ),
     "carry-save compressor": machine(2, 2, 5, "int4", adders="compressor", pipeline=("products",)),
     "pairs in a compressor": machine(2, 2, 4, "olive4", adders="compressor"),
     "more slots than needed": machine(2, 2, 2, "int4", slots=3),
@@ -129,5 +134,59 @@ STAGES = {
         requantizer=RequantizerConfig(multiplier_bits=12, shift_bits=5),
         modes=("saturate", "flag"),
         widths=(11, 26),
+    ),
+}
+
+#: large enough for every random job
+ROOMY = BufferConfig(weight_beats=250, activation_beats=130)
+ROOMY_ACTIVATIONS = BufferConfig(weight_beats=250, activation_beats=130, stationary="activations")
+
+#: tiles in block RAM, streams of all widths
+BUFFERS = {
+    "weights stay, full width": machine(4, 4, 4, "bitmod_fp4", buffers=ROOMY),
+    "activations stay, narrow streams": machine(
+        3,
+        2,
+        4,
+        "bitmod_fp3",
+        buffers=ROOMY_ACTIVATIONS,
+        streams=StreamConfig(weight_bits=8, activation_bits=16, result_bits=8),
+        modes=("flag", "saturate"),
+        widths=(10, 16),
+    ),
+    "weights stay, narrow results": machine(
+        2,
+        3,
+        5,
+        "int8",
+        buffers=ROOMY,
+        streams=StreamConfig(weight_bits=24, activation_bits=64, result_bits=16),
+        queue_beats=2,
+    ),
+    "activations stay, wide streams, one PE": machine(
+        1,
+        1,
+        1,
+        "int4",
+        buffers=ROOMY_ACTIVATIONS,
+        streams=StreamConfig(weight_bits=128, activation_bits=32, result_bits=64),
+    ),
+    "everything, buffered": machine(
+        4,
+        3,
+        2,
+        "bitmod_fp4",
+        activation_bits=6,
+        activation_signed=False,
+        programmable=True,
+        zero_point_bits=3,
+        rows_per_dequantizer=2,
+        pipeline=ALL_STAGES,
+        scale=E4M3_BARREL,
+        requantizer=RequantizerConfig(multiplier_bits=12, shift_bits=5),
+        modes=("saturate", "flag"),
+        widths=(11, 26),
+        buffers=ROOMY,
+        streams=StreamConfig(weight_bits=32, activation_bits=8, result_bits=16),
     ),
 }

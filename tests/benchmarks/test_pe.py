@@ -69,7 +69,7 @@ def test_multiplier_blocks_only_when_asked_for() -> None:
 def test_results_are_kept_by_content(monkeypatch) -> None:
     source = targets.rtlil(Counter())
     first = targets.map_fpga(source, "ice40")
-    monkeypatch.setattr(targets, "run_yosys", None)
+    monkeypatch.setattr("costmodel.fpga.yosys.run_yosys", None)
     assert targets.map_fpga(source, "ice40") == first
     with pytest.raises(TypeError):
         targets.map_fpga(source, "ecp5")

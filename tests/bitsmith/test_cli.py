@@ -216,7 +216,7 @@ def test_verify_and_a_broken_file(capsys, tmp_path: Path) -> None:
     code, made = run_json(capsys, "rtl", "--output", str(tmp_path))
     verilog = Path(made["file"])
     text = verilog.read_text()
-    place = text.index("module bitsmith_accelerator__pe_array__pe_0_0(")
+    place = text.index("module bitsmith_accelerator__core__pe_array__pe_0_0(")
     minus = text.index("} - {", place)
     verilog.write_text(text[:minus] + "} + {" + text[minus + len("} - {") :])
     code = main(["verify", *options, "--verilog", str(verilog), "--waves", str(tmp_path / "w")])

@@ -48,3 +48,6 @@ def test_wheel_runs_the_quickstart(tmp_path: Path) -> None:
     printed = call(fresh, "-m", "bitsmith", "run", "quickstart", folder=elsewhere)
     assert "difference 0" in printed
     assert (elsewhere / "runs" / "quickstart" / "report.html").is_file()
+    call(fresh, "-m", "bitsmith", "rtl", "quickstart", "--out", "package", folder=elsewhere)
+    for name in ("tb/Makefile", "driver/bitsmith_accelerator.py", "rtl/bitsmith_accelerator.v"):
+        assert (elsewhere / "package" / name).is_file()

@@ -9,6 +9,7 @@ import pytest
 from configs.accelerator import (
     AcceleratorConfig,
     AccumulatorConfig,
+    BufferConfig,
     RequantizerConfig,
     ScaleConfig,
 )
@@ -20,6 +21,10 @@ from sw.compile import GemmShape, Machine
 from sw.formats import get_family
 
 TECHNOLOGIES = ("sg13g2_130nm", "generic_28nm")
+
+
+#: a tile of K = 100 in groups of 32 takes 29 beats of weights, 25 of activations
+BUFFERS = BufferConfig(weight_beats=30, activation_beats=30)
 
 
 def make(name: str = "bitmod_fp4", *, inner: int = 20, outer: int = 34, **array) -> Machine:
@@ -61,12 +66,37 @@ def test_energy_is_additive(technology):
 
 
 def test_every_count_of_the_activity_costs_energy(technology):
-    machine, activity = make(), run(make())
+    machine = make(buffers=BUFFERS)
+    activity = run(machine)
     before = sum(totals_pj(machine, activity, technology).values())
     # slots are charged as pe_slots, and products asked for cost what the slots cost
     for field in {f.name for f in fields(Activity)} - {"slots", "macs"}:
         more = replace(activity, **{field: 2 * getattr(activity, field)})
         assert sum(totals_pj(machine, more, technology).values()) > before, field
+
+
+def test_buffers_save_traffic_and_cost_area(technology):
+    plain, buffered = make(), make(buffers=BUFFERS)
+    without, within = run(plain), run(buffered)
+    # 3 row tiles and 3 column tiles of M = 5, N = 7: weights cross their stream once
+    assert within.streamed_weight_bits * 3 == without.streamed_weight_bits
+    assert within.streamed_activation_bits == without.streamed_activation_bits
+    assert (within.weight_bits, within.activation_bits) == (
+        without.weight_bits,
+        without.activation_bits,
+    )
+    bits = 2 * 30 * (buffered.weight_beat_bits + buffered.activation_beat_bits)
+    area = [cost(m, a, technology).area_um2 for m, a in ((plain, without), (buffered, within))]
+    per_bit = technology.figures["sram_area_um2_per_bit"].value
+    assert area[1] - area[0] == pytest.approx(bits * per_bit)
+    found = actions(buffered, within, technology)
+    assert (
+        found["buffers.write"].count
+        == within.buffered_bits
+        == sum((within.streamed_weight_bits, within.streamed_activation_bits))
+    )
+    assert found["buffers.read"].count == within.weight_bits + within.activation_bits
+    assert "buffers.read" not in actions(plain, without, technology)
 
 
 def test_report_adds_up(technology):
@@ -78,7 +108,8 @@ def test_report_adds_up(technology):
     assert report.time_s == pytest.approx(activity.busy_cycles * 4e-9)
     assert report.power_mw == pytest.approx(report.on_chip_energy_pj * 1e-12 / report.time_s * 1e3)
     assert report.energy_per_mac_pj == pytest.approx(report.energy_pj / (5 * 7 * 100))
-    bits = activity.weight_bits + activity.activation_bits + activity.result_bits
+    streamed = ("weight", "activation", "result")
+    bits = sum(getattr(activity, f"streamed_{port}_bits") for port in streamed)
     per_bit = technology.figures["dram_energy_pj_per_bit"].value
     assert report.dram_energy_pj == pytest.approx(bits * per_bit)
 

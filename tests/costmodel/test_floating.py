@@ -20,7 +20,7 @@ from costmodel.decoder import term_bits, term_decoder, term_register_bits
 from costmodel.floating import exponent_stages
 from costmodel.structure import leading_place, multiplier, right_shifter, short_adder
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer
-from hw.top import Accelerator
+from hw.core import Core
 from sim import Activity, gemm_activity, simulate_gemm
 from sw.compile import GemmShape, Machine, resolve_machine, worst_case_widths
 from sw.formats import get_family
@@ -137,6 +137,7 @@ MULTIPLIERS = {
         outer_accumulator=AccumulatorConfig(bits=26, mode="flag"),
     ),
     "int8 x int8": integers(2, 3, 3, "int8"),
+    "int8 x int8, sums, control": integers(2, 3, 5, "int8", pipeline=("sums", "control")),
     "int8 x ANT, all stages": integers(2, 2, 3, "ant4", pipeline=ALL_STAGES),
     "int8 x OliVe": integers(2, 2, 4, "olive4"),
     "unsigned, narrow": integers(
@@ -188,7 +189,7 @@ def test_flip_flops_are_exact(name, tmp_path):
         if prefix == "pe." and built.accelerator.adders == "compressor":
             continue  # the count of negative lanes is kept once per column
         assert synthesized_flip_flops(component, tmp_path) == found, prefix
-    assert synthesized_flip_flops(Accelerator(machine=built), tmp_path) == total(built)
+    assert synthesized_flip_flops(Core(machine=built), tmp_path) == total(built)
 
 
 #: what only shows in a whole machine: outputs that nothing reads, registers that are equal
@@ -210,7 +211,7 @@ WHOLE = {
 @pytest.mark.rtl
 @pytest.mark.parametrize("name", WHOLE)
 def test_flip_flops_of_whole_machines_are_exact(name, tmp_path):
-    assert synthesized_flip_flops(Accelerator(machine=WHOLE[name]), tmp_path) == total(WHOLE[name])
+    assert synthesized_flip_flops(Core(machine=WHOLE[name]), tmp_path) == total(WHOLE[name])
 
 
 #: how far the model's area may be from that of synthesis; ``python -m benchmarks.area`` prints more

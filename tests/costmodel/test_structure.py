@@ -11,6 +11,7 @@ from costmodel import Structure, machine_blocks
 from costmodel.decoder import decision_nodes, truth_table
 from costmodel.dequant import header_stages
 from costmodel.structure import compressor, left_shifter
+from hw.core import Core
 from hw.dequant import (
     ActivationSums,
     ColumnScale,
@@ -21,7 +22,6 @@ from hw.dequant import (
 from hw.emit import run_yosys, to_rtlil
 from hw.pe import SerialPE
 from hw.terms import SpecialValues
-from hw.top import Accelerator
 from sw.compile import Machine
 from sw.formats import fitting_terms, get_family
 
@@ -99,6 +99,13 @@ PES = {
     "narrow": machine(2, 2, 4, "int8", widths=(9, 20), pipeline=("shift", "products")),
     "unsigned, two chains": machine(1, 1, 6, "int4", activation_signed=False, pipeline=ALL_STAGES),
     "compressor": machine(1, 2, 6, "int6", adders="compressor", pipeline=("products",)),
+    "sums": machine(1, 2, 7, "bitmod_fp4", pipeline=("sums",)),
+    "sums in a narrow register": machine(1, 1, 8, "int8", widths=(11, 20), pipeline=("sums",)),
+    "sums of unsigned": machine(1, 1, 5, "int6", activation_signed=False, pipeline=("sums",)),
+    "sums in a compressor": machine(1, 1, 5, "int6", adders="compressor", pipeline=ALL_STAGES),
+    "sums of unsigned in a compressor": machine(
+        1, 1, 5, "int4", adders="compressor", activation_signed=False, pipeline=("sums",)
+    ),
     "unsigned compressor": machine(
         1, 2, 5, "int4", adders="compressor", activation_signed=False, pipeline=("products",)
     ),
@@ -213,6 +220,11 @@ SINGLE = {
     "operands": small(pipeline=("operands",)),
     "products": small(pipeline=("products",)),
     "shift": small("int8", pipeline=("shift",)),
+    "sums": machine(2, 2, 5, "int4", pipeline=("sums",)),
+    "control": small(pipeline=("control",)),
+    "control, flag": small(modes=("flag", "wrap"), pipeline=("control", "products")),
+    "control, two rows": small(rows_per_dequantizer=2, pipeline=("control",)),
+    "control, zero points": small("int4", zero_point_bits=3, pipeline=("control", "shift")),
     "two rows": small(rows_per_dequantizer=2),
     "programmable": small(programmable=True),
     "requantizer": small(requantizer=RequantizerConfig()),
@@ -234,7 +246,7 @@ def test_machine_flip_flops_are_exact(name, tmp_path):
         block.count * (block.structure.flip_flop_bits + block.structure.memory_bits)
         for block in machine_blocks(built)
     )
-    assert synthesized_flip_flops(Accelerator(machine=built), tmp_path) == modelled
+    assert synthesized_flip_flops(Core(machine=built), tmp_path) == modelled
 
 
 def test_optional_blocks_appear_with_their_option():

@@ -96,6 +96,14 @@ def test_scaled_figures_are_what_their_source_says(technology):
                 assert figure.value == pytest.approx(base[name].value * scale, rel=1e-3), name
                 scaled += 1
     assert scaled == 12
+    upwards = {"area": (130 / 28) ** 2, "energy": 130 / 28 * (1.2 / 0.9) ** 2}
+    for name in (
+        "sram_area_um2_per_bit",
+        "sram_read_energy_pj_per_bit",
+        "sram_write_energy_pj_per_bit",
+    ):
+        scale = upwards["area" if "area" in name else "energy"]
+        assert base[name].value == pytest.approx(technology.figures[name].value * scale, rel=1e-3)
     figures = read_figures(technology)
     assert figures.adder_energy_pj_per_bit == pytest.approx(0.1 / 32 * 28 / 45, rel=1e-3)
     assert figures.stream_energy_pj_per_bit == pytest.approx(310 / 256 / 10, rel=1e-3)

@@ -27,7 +27,7 @@ _BUILD_ARGS = ["-Wno-fatal"]
 
 def missing_tool() -> str | None:
     """Why cocotb benches cannot run here, or None."""
-    for package in ("cocotb", "cocotb_tools", "find_libpython"):
+    for package in ("cocotb", "cocotb_tools", "cocotbext", "find_libpython"):
         if importlib.util.find_spec(package) is None:
             return f"the Python package '{package}' is not installed"
     try:

@@ -8,12 +8,14 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from configs.accelerator import BufferConfig, StreamConfig
 from configs.errors import InputError
 from configs.schema import AcceleratorConfig, AccumulatorConfig
 from hw.benches.toolchain import verilator_environment, verilator_root
@@ -29,7 +31,14 @@ from .cocotb_runner import build_key
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def machine(family: str, rows: int, cols: int, lanes: int, mode: str, **array: int) -> Machine:
+BUFFERS = BufferConfig(weight_beats=12, activation_beats=9)
+OTHER_WAY = {"stationary": "activations"}
+NARROW = StreamConfig(weight_bits=16, activation_bits=8, result_bits=24)
+
+
+def machine(
+    family: str, rows: int, cols: int, lanes: int, mode: str, options: dict[str, Any] | None = None
+) -> Machine:
     """A machine with the same mode in both accumulators."""
     accumulator = AccumulatorConfig(bits="auto", mode=mode)
     return Machine(
@@ -40,7 +49,7 @@ def machine(family: str, rows: int, cols: int, lanes: int, mode: str, **array: i
             lanes=lanes,
             inner_accumulator=accumulator,
             outer_accumulator=accumulator,
-            **array,
+            **options or {},
         ),
         family=TERNARY if family == "ternary" else get_family(family),
         inner_bits=17,
@@ -126,6 +135,9 @@ def test_equal_modules_are_merged(small):
         ("int8", 1, 2, 3, "flag"),
         ("int6", 3, 1, 3, "wrap"),
         ("int4", 2, 3, 5, "saturate"),
+        ("int4", 2, 3, 2, "flag", {"buffers": BUFFERS, "streams": NARROW}),
+        ("bitmod_fp4", 1, 2, 2, "wrap", {"buffers": BUFFERS, "programmable": True}),
+        ("bitmod_fp4", 2, 2, 2, "wrap", {"streams": StreamConfig(result_bits=256)}),
     ],
     ids=str,
 )
@@ -147,7 +159,9 @@ def test_verilator_has_no_warning(case, tmp_path):
 
 
 @pytest.mark.rtl
-def test_every_choice_reaches_the_verilog(small):
+def test_every_choice_reaches_the_verilog(monkeypatch):
+    # the register that tells configurations apart would make any two differ
+    monkeypatch.setattr("sw.compile.registers.fingerprint", lambda machine: 0)
     base = small_machine()
     array = base.accelerator
     variants = [
@@ -155,12 +169,16 @@ def test_every_choice_reaches_the_verilog(small):
         replace(base, outer_bits=20),
         replace(base, accelerator=replace(array, queue_beats=5)),
         replace(base, accelerator=replace(array, lanes=3)),
+        replace(base, accelerator=replace(array, buffers=BUFFERS)),
+        replace(base, accelerator=replace(array, buffers=replace(BUFFERS, weight_beats=13))),
+        replace(base, accelerator=replace(array, buffers=BUFFERS, streams=NARROW)),
+        replace(base, accelerator=replace(array, buffers=replace(BUFFERS, **OTHER_WAY))),
         replace(base, accelerator=replace(array, activation_bits=7)),
         replace(base, accelerator=replace(array, lane_exponent_bits=3)),
         replace(base, accelerator=replace(array, inner_accumulator=AccumulatorConfig(mode="flag"))),
         replace(base, family=one_level_changed(base.family)),
     ]
-    assert len({small, *map(verilog, variants)}) == 1 + len(variants)
+    assert len({*map(verilog, [base, *variants])}) == 1 + len(variants)
 
 
 def one_level_changed(family: FormatFamily) -> FormatFamily:

@@ -1,7 +1,7 @@
 """The RTL's stage latencies, measured in Amaranth's simulator, against ``configs.timing``.
 
 The smallest accelerator (one PE, one lane) runs jobs of one tile; the probes are the ports of its
-blocks. Cycle 0 accepts the job.
+blocks. Cycle 0 accepts the job. ``test_host_latency`` measures what lies in front of the core.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from amaranth.sim import Simulator
 from configs import timing
 from configs.accelerator import AcceleratorConfig, FloatConfig, RequantizerConfig, ScaleConfig
 from hw.array import Sequencer
-from hw.dequant import DequantizerControl, FloatDequantizer, SerialDequantizer
+from hw.core import Core
+from hw.dequant import ColumnScale, FloatDequantizer, SerialDequantizer
 from hw.pe import AligningPE, SerialPE
-from hw.top import Accelerator
 from sw.compile import GemmProgram, Machine, RequantizerParameters
 from sw.compile.scales import largest_code
 from sw.formats import float_layout, get_family
@@ -33,7 +33,7 @@ PROBES = {
     "last": ("pe", "last"),
     "latch": ("dequantizer", "load"),
     "group_sum": ("pe", "group_sum"),
-    "multiply": ("control", "multiply"),
+    "multiply": ("scale", "multiply"),
     "outer": ("dequantizer", "clear"),
 }
 
@@ -96,15 +96,15 @@ def trace(monkeypatch) -> Callable[..., list[Cycle]]:
 
         monkeypatch.setattr(place, make)
 
-    watch("hw.top.Sequencer", "sequencer", Sequencer)
+    watch("hw.core.Sequencer", "sequencer", Sequencer)
     watch("hw.array.parts.SerialPE", "pe", SerialPE)
     watch("hw.array.parts.AligningPE", "pe", AligningPE)
     watch("hw.array.parts.SerialDequantizer", "dequantizer", SerialDequantizer)
     watch("hw.array.parts.FloatDequantizer", "dequantizer", FloatDequantizer)
-    watch("hw.array.pe_array.DequantizerControl", "control", DequantizerControl)
+    watch("hw.array.pe_array.ColumnScale", "scale", ColumnScale)
 
     def run(job: GemmProgram, cycles: int, streams=(WEIGHTS, ACTIVATIONS)) -> list[Cycle]:
-        top = Accelerator(machine=job.machine)
+        top = Core(machine=job.machine)
         simulator = Simulator(top)
         probes = {name: getattr(blocks[block], port) for name, (block, port) in PROBES.items()}
         listed: list[Cycle] = []
@@ -199,17 +199,23 @@ def test_start_and_queues(trace):
         {},
         {"pipeline": ("operands",)},
         {"pipeline": ("products",)},
+        {"pipeline": ("sums",)},
         {"pipeline": ("shift",)},
-        {"pipeline": ("operands", "products", "shift"), "zero_point_bits": 3},
+        {"pipeline": ("control",)},
+        {"pipeline": ("control", "shift"), "zero_point_bits": 3},
+        {"pipeline": ("operands", "products", "sums", "shift"), "zero_point_bits": 3},
         {"scale": ScaleConfig(format="e4m3")},
         {"scale": ScaleConfig(format="e4m3", shift="barrel")},
         {"requantizer": RequantizerConfig()},
         {"activation_format": "float16"},
-        {"activation_format": "float8_e4m3fn", "pipeline": ("operands", "products", "shift")},
+        {
+            "activation_format": "float8_e4m3fn",
+            "pipeline": ("operands", "products", "sums", "shift", "control"),
+        },
         {
             "activation_format": "float16",
             "floating": FloatConfig(alignment="pe"),
-            "pipeline": ("products", "shift"),
+            "pipeline": ("products", "sums", "shift", "control"),
         },
         {"activation_format": "float16", "floating": FloatConfig(datapath="exact")},
     ],

@@ -12,9 +12,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 
 import hw
-from configs.accelerator import AcceleratorConfig, RequantizerConfig, ScaleConfig
+from configs.accelerator import (
+    AcceleratorConfig,
+    BufferConfig,
+    RequantizerConfig,
+    ScaleConfig,
+    StreamConfig,
+)
+from hw.boards import BoardTop, LinkConfig
+from hw.bus import JobControl, RegisterFile
 from hw.pe import AligningPE, FloatAccumulator, FloatSum, MultiplierPE
 from sw.compile import Machine
+from sw.compile.registers import SHAPE, register_map
+from sw.compile.transfers import activation_port, weight_port
 from sw.formats import (
     FormatFamily,
     NumberFormat,
@@ -63,7 +73,9 @@ def samples() -> list[dict]:
     common |= {"exponent_bits": 5, "unit_exponent": -24, "floating": None}
     common |= {"significand_bits": 11, "place_bits": 5, "guard_bits": 3, "sum_bits": 18}
     common |= {"layout": float_layout("float16"), "target": "parts", "rounding": "truncate"}
-    common |= {"float_exponents": None}
+    common |= {"float_exponents": None, "row_bits": 24, "stream_bits": 16}
+    common |= {"divisor": 8, "link": LinkConfig(divisor=8, timeout_cycles=200), "address_bits": 7}
+    common |= {"weight_bytes": 8, "activation_bytes": 8, "result_bytes": 8, "timeout_cycles": 200}
     full = {"machine": largest, "rows": 2, "cols": 3, "lanes": 2, "slots": 2, "depth": 2}
     full |= {"zero_point_bits": 4, "barrel_shift": 14, "parameter_bits": 66, "programmable": True}
     full |= {"scale": ScaleConfig(format="e4m3", shift="barrel"), "adders": "compressor"}
@@ -74,6 +86,8 @@ def samples() -> list[dict]:
     least |= {"zero_point_bits": 0, "barrel_shift": 0, "parameter_bits": 0, "programmable": False}
     least |= {"scale": ScaleConfig(), "adders": "chain", "requantizer": None}
     least |= {"family": TERNARY, "terms": family_terms(TERNARY), "count_negatives": False}
+    full |= {"registers": register_map(largest), "port": weight_port(largest)}
+    least |= {"registers": register_map(smallest), "port": activation_port(smallest)}
     several = {"family": get_family("ant4"), "terms": family_terms(get_family("ant4"))}
     one_slot = {"family": ONE_SLOT_PAIR, "terms": family_terms(ONE_SLOT_PAIR)}
     aligned = AcceleratorConfig(name="floats", rows=2, cols=1, lanes=2, activation_format="float16")
@@ -88,6 +102,20 @@ def samples() -> list[dict]:
     ]
 
 
+#: a machine that a board's bridge fits
+BYTEWISE = Machine(
+    accelerator=AcceleratorConfig(
+        name="bytewise",
+        rows=1,
+        cols=1,
+        lanes=1,
+        buffers=BufferConfig(weight_beats=4, activation_beats=4),
+        streams=StreamConfig(weight_bits=8, activation_bits=8, result_bits=8),
+    ),
+    family=TERNARY,
+    inner_bits=16,
+    outer_bits=24,
+)
 #: any floating-point sum
 FLOATING = FloatSum(bits=8, exponent_bits=5, rounding="nearest_even")
 #: two formats with a special value, in one slot
@@ -111,6 +139,8 @@ def build(cls: type[wiring.Component], values: dict) -> wiring.Component:
         values = values | {"floating": FLOATING}
     if cls is MultiplierPE:
         values = values | {"terms": multiplier_terms(values["family"], "signed")}
+    if cls is BoardTop:
+        values = values | {"machine": BYTEWISE}
     component = cls(**{name: values[name] for name in parameters})
     Fragment.get(component, None)
     return component
@@ -144,12 +174,40 @@ def entries(section: str) -> list[tuple[list[str], str, str]]:
     return listed
 
 
+def stands_for(component: wiring.Component) -> dict[str, dict[str, str]]:
+    """What a name in angle brackets stands for: names and directions, by the rule of its text."""
+    if isinstance(component, JobControl):
+        return {"<shape>": dict.fromkeys(SHAPE, "In")}
+    if not isinstance(component, RegisterFile):
+        return {}
+    access = {r.name.lower(): r.access for r in component.map.registers if r.value is None}
+    flows = {"ro": "In", "w1c": "In", "rw": "Out", "wo": "Out"}
+    return {
+        "<name>": {name: flows[kind] for name, kind in access.items()},
+        "<name>_clear": {f"{name}_clear": "Out" for name, a in access.items() if a == "w1c"},
+        "<name>_written": {f"{name}_written": "Out" for name, a in access.items() if a == "wo"},
+    }
+
+
+def written_out(names: set[str], component: wiring.Component) -> set[str]:
+    """Names, with those behind every name in angle brackets."""
+    families = stands_for(component)
+    return {real for name in names for real in families.get(name, {name: ""})}
+
+
 CLASSES = component_classes()
 
 
 def test_the_walk_finds_the_blocks():
     names = {cls.__name__ for cls in CLASSES}
-    assert names >= {"TermDecoder", "SerialPE", "SerialDequantizer", "PEArray", "Accelerator"}
+    assert names >= {
+        "TermDecoder",
+        "SerialPE",
+        "SerialDequantizer",
+        "PEArray",
+        "Core",
+        "Accelerator",
+    }
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -166,16 +224,23 @@ def test_docstring_matches_signature(cls):
     documented, optional = {}, set()
     for names, kind, description in entries(found["Members"]):
         flows = re.findall(r"\b(In|Out)\b", kind)
-        flows = flows * len(names) if len(flows) == 1 else flows or [None] * len(names)
+        if names[0].startswith("<") or not flows:  # what the name stands for says it
+            flows = [None]
+        flows = flows * len(names) if len(flows) == 1 else flows
         assert len(flows) == len(names), f"{names}: {kind}"
         documented |= dict(zip(names, flows, strict=True))
         optional |= set(names) if "absent" in description else set()
     always = set(documented) - optional
     for values in samples():
-        members = build(cls, values).signature.members
+        component = build(cls, values)
+        members, families = component.signature.members, stands_for(component)
         actual = {name: "In" if m.flow is Flow.In else "Out" for name, m in members.items()}
-        assert always <= set(actual) <= set(documented), sorted(set(actual) ^ set(documented))
-        wrong = [n for n, flow in actual.items() if documented[n] not in (None, flow)]
+        assert families.keys() <= documented.keys(), f"{cls.__name__}: {sorted(families)}"
+        told = {n: flow for n, flow in documented.items() if n not in families}
+        told |= {n: flow for family in families.values() for n, flow in family.items()}
+        needed = written_out(always, component)
+        assert needed <= set(actual) <= set(told), sorted(set(actual) ^ set(told))
+        wrong = [n for n, flow in actual.items() if told[n] not in (None, flow)]
         assert not wrong, f"direction of {wrong}"
 
 
@@ -183,6 +248,9 @@ def test_docstring_matches_signature(cls):
 def test_optional_members_are_sometimes_there(cls):
     documented = {name for names, *_ in entries(sections(cls)["Members"]) for name in names}
     seen: set[str] = set()
+    named: set[str] = set()
     for values in samples():
-        seen |= set(build(cls, values).signature.members)
-    assert seen == documented
+        component = build(cls, values)
+        seen |= set(component.signature.members)
+        named |= written_out(documented, component)
+    assert seen == named

@@ -7,7 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from configs.accelerator import AcceleratorConfig, AccumulatorConfig, FloatConfig
-from hw.top import Accelerator
+from hw.core import Core
 from sw.compile import GemmProgram, Machine, resolve_machine
 from sw.formats import float_layout, get_family
 from sw.golden import golden_gemm
@@ -78,7 +78,7 @@ def result_after_reset(program: GemmProgram, reset_at: int, large: int = LARGE) 
     The job before has activations ``large``, of which a single step overflows.
     """
     before = replace(program, activations=np.full_like(program.activations, large))
-    top, t = Accelerator(machine=program.machine), program.tiling
+    top, t = Core(machine=program.machine), program.tiling
     found: list[int] = []
     flags: list[int] = []
 

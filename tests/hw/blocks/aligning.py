@@ -274,4 +274,11 @@ BLOCKS = [
         layout="float8_e5m2",
         pipeline=("shift",),
     ),
+    _block(
+        "serial_sums",
+        _bits("bitmod_fp4"),
+        5,
+        (12, "nearest_even", "right"),
+        pipeline=(*_STAGES, "sums"),
+    ),
 ]

@@ -87,6 +87,7 @@ BLOCKS = [
     MultiplierBlock("int4_unsigned", **_INT4, lanes=5, activation_signed=False, bits=14),
     MultiplierBlock("ant4", **_ANT4, lanes=4, bits=12),
     MultiplierBlock("ant4_staged", **_ANT4, lanes=2, bits=12, mode="saturate", pipeline=_STAGES),
+    MultiplierBlock("sums", **_ANT4, lanes=5, bits=13, mode="flag", pipeline=(*_STAGES, "sums")),
     MultiplierBlock("olive4", **_OLIVE4, lanes=4, bits=16, mode="flag"),
     MultiplierBlock(
         "olive4_one", **_OLIVE4, lanes=1, bits=15, mode="saturate", pipeline=("shift",)

@@ -9,6 +9,11 @@ from .registry import block
 
 #: a variant or two per kind, those with most in them
 MUTATED = (
+    "register_file__sparse",
+    "job_control",
+    "stream_guard__8",
+    "tile_buffer__1_4_words_2_1_2",
+    "tile_buffer__2_4_words_2",
     "weight_loader__40_5_parameters",
     "activation_loader__32_4",
     "walker",
@@ -38,6 +43,7 @@ MUTATED = (
     "float_encoder__bfloat16_wide",
     "result_drain__3x2_18_requantized",
     "result_drain__2x3_31_float_6_27",
+    "result_port__40_16",
 )
 PER_SEED = 24
 #: least share of the mutants not proved equivalent that must be found

@@ -58,7 +58,7 @@ class PEParameters(abc.ABC):
     @property
     def shift_delay(self) -> int:
         """Cycles from a slot's terms to its base shift."""
-        return 1 + ("products" in self.pipeline)
+        return 1 + len({"products", "sums"} & set(self.pipeline))
 
     @property
     def step_delay(self) -> int:

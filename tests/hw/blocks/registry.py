@@ -15,23 +15,29 @@ from . import (
     float_activations,
     float_dequantizer,
     float_encoder,
+    job_control,
     loaders,
     multiplier,
+    register_file,
     requantizer,
+    result_port,
     scales,
     sequencer,
     serial,
     special,
+    stream_guard,
+    tile_buffer,
     walker,
 )
 from .block import Block
 
 #: in the order in which data passes them
 _MODULES = (
+    *(register_file, job_control, stream_guard, tile_buffer),
     *(loaders, walker, sequencer, decoders, special, column_terms, float_activations),
     *(serial, multiplier, aligning, accumulator, float_accumulator),
     *(scales, control, activation_sums, dequantizer, float_dequantizer),
-    *(requantizer, float_encoder, drain),
+    *(requantizer, float_encoder, drain, result_port),
 )
 
 
@@ -47,6 +53,8 @@ def blocks_by_kind() -> dict[str, list[Block]]:
 
 #: variants that also run in cocotb, where building is slow and every cycle too
 _IN_COCOTB = (
+    *("register_file__sparse", "register_file__largest", "job_control", "stream_guard__40"),
+    *("tile_buffer__8_9_words_5_2_4", "tile_buffer__32_1_words_1"),
     *("weight_loader__40_5_parameters", "activation_loader__32_4", "walker"),
     *("sequencer__2_8", "sequencer__1_1", "term_decoder__int8_2", "term_decoder__bitmod_fp4_1"),
     *("pair_decoder__4", "special_values__three", "special_terms__three_slots"),
@@ -63,7 +71,7 @@ _IN_COCOTB = (
     *("float_dequantizer__e4m3_nearest_even_right", "float_dequantizer__e8m0_truncate_full"),
     *("float_encoder__bfloat16_wide", "float_encoder__exact"),
     *("result_drain__2x3_13", "result_drain__3x2_18_requantized"),
-    "result_drain__2x3_31_float_6_27",
+    *("result_drain__2x3_31_float_6_27", "result_port__40_16", "result_port__8_8"),
 )
 
 

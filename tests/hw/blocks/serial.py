@@ -88,6 +88,7 @@ def _floating(
 _FP4 = {"terms": _terms("bitmod_fp4"), "activation_bits": 8}
 _INT6 = {"terms": _terms("int6", 1)}
 _STAGES = ("products", "shift")
+_ALL = ("products", "sums", "shift")
 BLOCKS = [
     SerialBlock("fp4", **_FP4, lanes=4, bits=14, mode="saturate"),
     SerialBlock("int8", terms=_terms("int8"), lanes=3, activation_bits=8, bits=17, mode="flag"),
@@ -112,6 +113,19 @@ BLOCKS = [
     ),
     SerialBlock("products", **_FP4, lanes=6, bits=13, mode="saturate", pipeline=("products",)),
     SerialBlock("shift", **_FP4, lanes=5, bits=13, pipeline=("operands", "shift")),
+    SerialBlock("sums", **_FP4, lanes=8, bits=15, mode="saturate", pipeline=("sums",)),
+    SerialBlock(
+        "sums_unsigned",
+        **_INT6,
+        lanes=5,
+        activation_bits=6,
+        activation_signed=False,
+        bits=16,
+        mode="flag",
+        pipeline=_ALL,
+    ),
+    SerialBlock("sums_one", **_INT6, lanes=1, activation_bits=8, bits=14, pipeline=("sums",)),
+    SerialBlock("sums_compressor", **_FP4, lanes=7, adders="compressor", bits=14, pipeline=_ALL),
     *(
         _floating(f"float_{rounding}_{normalization}", (11, rounding, normalization), terms, 4)
         for (rounding, normalization), terms in zip(
@@ -121,6 +135,7 @@ BLOCKS = [
     _floating("float_one", (8, "nearest_even", "right"), _terms("int6", 1), 1, activation_bits=6),
     _floating("float_wide", (30, "nearest_even", "full"), _terms("bitmod_fp3"), 5),
     _floating("float_staged", (13, "truncate", "right"), _terms("int6", 1), 5, pipeline=_STAGES),
+    _floating("float_sums", (13, "truncate", "right"), _terms("int6", 1), 5, pipeline=_ALL),
     *(
         _floating(
             f"float_compressor_{lanes}",
@@ -134,6 +149,7 @@ BLOCKS = [
             (1, "truncate", "full", ("shift",)),
             (4, "nearest_even", "right", ()),
             (5, "nearest_even", "full", ("products",)),
+            (3, "nearest_even", "full", ("sums",)),
         )
     ),
 ]

@@ -1,0 +1,6 @@
+"""An accelerator as a folder that a stranger can integrate: Verilog, bench, driver, papers."""
+
+from .files import driver_source, package_files
+from .writer import write_package
+
+__all__ = ["driver_source", "package_files", "write_package"]

