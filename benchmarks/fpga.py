@@ -22,19 +22,21 @@ from configs.errors import InputError
 from costmodel.fpga import FpgaReport, find_target, implement
 from hw.array import PEArray
 from hw.top import Accelerator
+from sim import simulate_gemm
+from sw.compile import GemmShape, Machine
 
 MEASURED = Path(__file__).parents[1] / "docs" / "fpga.json"
 Row = dict[str, Any]
 
 
-def measure(point: Point, *, jobs: int, complete: bool = False) -> Row:
+def measure(point: Point, *, jobs: int) -> Row:
     """One row: the array of a point, or the complete accelerator."""
-    built = point.machine
+    built, complete = point.machine, point.gemm is not None
     array = built.accelerator
     report = implement(
         Accelerator(machine=built) if complete else PEArray(machine=built),
         built,
-        find_target(TARGET),
+        find_target(point.target),
         freq_mhz=array.clock_mhz,
         dsp=point.dsp,
         jobs=jobs,
@@ -51,13 +53,23 @@ def measure(point: Point, *, jobs: int, complete: bool = False) -> Row:
         "inner_bits": built.inner_bits,
         "outer_bits": built.outer_bits,
         "complete": complete,
-    } | _figures(report)
+    } | _figures(report, point)
 
 
-def _figures(report: FpgaReport) -> Row:
+def _figures(report: FpgaReport, point: Point) -> Row:
     found = report.as_json()
-    left_out = ("target", "device", "available", "placed", "wrapper_cells")
-    return {key: value for key, value in found.items() if key not in left_out}
+    left_out = ("available", "placed")
+    row = {key: value for key, value in found.items() if key not in left_out}
+    if point.gemm is not None:
+        m, n, k, group_size = point.gemm
+        shape = GemmShape(m=m, n=n, k=k, group_size=group_size)
+        row |= {"gemm": list(point.gemm), "utilization": simulated(point.machine, shape)}
+    return row
+
+
+def simulated(machine: Machine, shape: GemmShape) -> float:
+    """Share of the array's peak that a workload reaches, streams without gaps."""
+    return round(simulate_gemm(machine, shape).utilization, 4)
 
 
 def report(rows: list[Row]) -> Row:
@@ -112,13 +124,11 @@ def main() -> None:
     chosen = [] if options.only_whole else list(points())
     chosen = [p for p in chosen if not options.weights or p.weights in options.weights]
     chosen = [p for p in chosen if not options.name or p.name in options.name]
+    if options.whole or options.only_whole:
+        chosen += whole()
     rows = []
     for point in chosen:
         rows.append(measure(point, jobs=max(1, options.jobs)))
-        if not options.json:
-            _print(rows[-1])
-    if options.whole or options.only_whole:
-        rows.append(measure(whole(), jobs=max(1, options.jobs), complete=True))
         if not options.json:
             _print(rows[-1])
     if options.json:

@@ -14,9 +14,9 @@ SHAPE = (4, 4, 8)
 GROUP_SIZE, INPUTS = 128, 4096
 #: frequency that nextpnr aims at, the same for all
 FREQ_MHZ = 150.0
-#: preset of the whole accelerator, and its weights
-WHOLE, WHOLE_FORMAT = "ecp5_8x8x8", "bitmod_fp4"
 TARGET = "ecp5-85k"
+#: complete accelerators, with int4 weights: preset, target, group size and largest K
+WHOLE = (("ecp5_8x8x8", TARGET, 128, 3840), ("ice40_2x2x2", "ice40-up5k", 32, 256))
 _STAGES: tuple[PipelineStage, ...] = ("operands", "sums", "control")
 
 
@@ -30,18 +30,24 @@ class Point:
     name : what its PEs are.
     machine : the array.
     dsp : multiplier blocks may be used.
+    target : where it is placed.
+    gemm : M, N, K and group size of a workload that fits its buffers, of complete accelerators.
     """
 
     weights: str
     name: str
     machine: Machine
     dsp: bool = False
+    target: str = TARGET
+    gemm: tuple[int, int, int, int] | None = None
 
 
-def machine(family: str, array: AcceleratorConfig) -> Machine:
+def machine(
+    family: str, array: AcceleratorConfig, *, group_size: int = GROUP_SIZE, k: int = INPUTS
+) -> Machine:
     """A machine whose accumulators hold whatever the weights are."""
     formats = get_family(family)
-    widths = worst_case_widths(array, formats, group_size=GROUP_SIZE, k=INPUTS)
+    widths = worst_case_widths(array, formats, group_size=group_size, k=k)
     return resolve_machine(array, formats, *widths)
 
 
@@ -80,8 +86,9 @@ def points() -> Iterator[Point]:
             yield Point(weights=weights, name="multiplier, DSPs", machine=built, dsp=True)
 
 
-def whole() -> Point:
-    """The whole accelerator: bus, buffers, controller."""
-    array = load_axis("accelerator", WHOLE)
-    built = machine(WHOLE_FORMAT, array)
-    return Point(weights="W4A8", name=f"`{WHOLE}`, whole", machine=built)
+def whole() -> Iterator[Point]:
+    """Complete accelerators: bus, buffers, controller."""
+    for preset, target, group_size, k in WHOLE:
+        built = machine("int4", load_axis("accelerator", preset), group_size=group_size, k=k)
+        gemm = (256, 1024, k, group_size)
+        yield Point(weights="W4A8", name=preset, machine=built, target=target, gemm=gemm)

@@ -164,7 +164,11 @@ CONFIG_HELP = (
 
 
 def _k_option(parser: argparse.ArgumentParser) -> None:
-    text = "with an accelerator alone: longest K that the widths hold for (default 4096)"
+    text = (
+        "with an accelerator alone: longest K that the widths hold for, of which a tile must fit "
+        "into half of each buffer (default: the longest that does; 4096 without buffers; a job "
+        "holds up to 65535 groups along K)"
+    )
     parser.add_argument("--k", type=int, metavar="K", help=text)
 
 
@@ -229,12 +233,14 @@ def _board_options(add: Callable[..., _Parser], machine: _Parser) -> None:
     text = "make the bitstream of a board, with its host driver; exit code 1 if it is too slow"
     board = add("board", text, _parent_numbers(CONFIG_HELP, "CONFIG"), machine)
     board.add_argument("--board", metavar="NAME", required=True, help=", ".join(BOARDS))
-    board.add_argument("--out", "--output", dest="output", type=Path, metavar="DIR", required=True)
+    text = "folder to write, whole or not at all; a board folder that is there is replaced"
+    board.add_argument(
+        "--out", "--output", dest="output", type=Path, metavar="DIR", required=True, help=text
+    )
     text = f"bits per second of the serial line (default {DEFAULT_BAUD})"
     board.add_argument("--baud", type=int, default=DEFAULT_BAUD, metavar="B", help=text)
     board.add_argument("--seed", type=int, default=1, metavar="S", help="of the placer (default 1)")
-    text = "with an accelerator alone: longest K that the widths hold for (default: of its buffers)"
-    board.add_argument("--k", type=int, metavar="K", help=text)
+    _k_option(board)
 
 
 def build_parser() -> _Parser:

@@ -144,7 +144,8 @@ def walker() -> Structure:
     counters = counter(TILE_COUNT_BITS) + counter(GROUP_COUNT_BITS).times(2)
     comparisons = counters.flip_flop_bits * COMPARE_GATES
     ends = Structure(gates=comparisons, mux2_bits=GROUP_COUNT_BITS)
-    return counters + ends + enabled_register(1)
+    # active, the flags, what comes next
+    return counters + ends + enabled_register(5)
 
 
 def sequencer(machine: Machine) -> Structure:
@@ -179,7 +180,8 @@ def _slot_stages(machine: Machine) -> int:
 def control(machine: Machine) -> Structure:
     """Job port, loader state, and the pipeline of ``PEArray`` that all PEs share."""
     array = machine.accelerator
-    job = enabled_register(TILE_COUNT_BITS + 3 * GROUP_COUNT_BITS + 1)
+    # and what the walkers know of it, the same in all
+    job = enabled_register(TILE_COUNT_BITS + 3 * GROUP_COUNT_BITS + 1) + register(4)
     # valid, group end, tile end, job end from the issue to the inner accumulation
     stages = decode_cycles(array) + dot_cycles(array) + inner_cycles(array) - 1
     pipeline = register(4 * stages + _slot_bits(machine) * _slot_stages(machine))

@@ -58,15 +58,18 @@ def whole(measured: Row) -> str:
         return f"Not measured yet: `{measured['command']}`."
     lines = [
         [
-            row["name"],
+            f"`{row['name']}`",
+            row["target"],
             f"`{row['format']}`",
             *figures(row),
             f"{row['percent']['lut']:.1f} %",
             str(row["used"]["bram"]),
+            f"{row['gops'] * row['utilization']:.2f} ({100 * row['utilization']:.0f} %)",
         ]
         for row in rows
     ]
-    return table(["accelerator", "weights", *_FIGURES, "of the LUTs", "block RAMs"], lines)
+    header = ["accelerator", "target", "weights", *_FIGURES, "of the LUTs", "block RAMs"]
+    return table([*header, "GOPS of the GEMM"], lines)
 
 
 def tables() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The core of an accelerator: streams, job port, array."""
 
-from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,7 +71,7 @@ class Core(wiring.Component):
     tile_done : ``Out(1)``
         The last result beat of a tile is accepted.
     job : ``Out(job_layout())``
-        The job under way.
+        The job under way; while idle, what the ports say.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -186,7 +186,11 @@ class Core(wiring.Component):
     def _job_port(self, m: Module, sequencer, weights, activations) -> Signal:
         """Take a job while idle; returns the start pulse."""
         start = Signal()
-        job = self.job
+        kept, job = Signal(job_layout()), self.job
+        for name in JOB_WIDTHS:
+            # its walkers look a step ahead, so the job is there with ``start``
+            port, register = getattr(self, f"job_{name}"), getattr(kept, name)
+            m.d.comb += getattr(job, name).eq(Mux(self.busy, register, port))
         m.d.comb += [
             self.weights_error.eq(weights.error),
             self.activations_error.eq(activations.error),
@@ -195,7 +199,7 @@ class Core(wiring.Component):
             start.eq(self.job_valid & self.job_ready),
         ]
         with m.If(start):
-            m.d.sync += [getattr(job, name).eq(getattr(self, f"job_{name}")) for name in JOB_WIDTHS]
+            m.d.sync += kept.eq(job)
         for part in (sequencer, weights, activations):
             m.d.comb += [part.job.eq(job), part.start.eq(start)]
         for index, cause in enumerate(CAUSES):

@@ -124,7 +124,10 @@ class Accelerator(wiring.Component):
         errors: dict = {}
         for port in (self.weights, self.activations):
             errors |= self._input(m, port, registers, control, core)
-        m.d.comb += control.errors_of_loading.eq(Cat(errors[name] for name in LOAD_ERRORS))
+        # a register, which takes the first error only: no path from the loaders to the result port
+        found = Cat(errors[name] for name in LOAD_ERRORS)
+        first = ~control.errors_of_loading.any() & ~control.fault
+        m.d.sync += control.errors_of_loading.eq(Mux(first, found, 0))
         self._results(m, registers, control, core)
         return m
 
@@ -234,7 +237,7 @@ class Accelerator(wiring.Component):
             port.rows.valid.eq(core.m_axis_results_tvalid & ~control.fault),
             port.rows_last.eq(core.m_axis_results_tlast),
             core.m_axis_results_tready.eq(port.rows.ready & ~control.fault),
-            port.close.eq(control.stop),
+            port.close.eq(control.close),
             control.closing.eq(port.closing),
             self.m_axis_results_tdata.eq(port.words.payload),
             self.m_axis_results_tkeep.eq(port.keep),

@@ -1,40 +1,55 @@
 """``bitsmith board``: an accelerator as the bitstream of a board, with its driver."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from configs.errors import InputError
 from hw.boards import BoardResult, LinkConfig, build_board, check_streams, get_board
 from sw.compile import Machine
 from sw.compile.registers import fingerprint
-from sw.compile.transfers import activation_port
-from sw.quantize.recipe import group_length
 
 from .. import __version__
 from ..job import Progress
-from ..package.files import HERE, driver_source
+from ..package import driver_source, write_package
+from ..package.files import HERE, hashes
 from ..package.identity import identity
+from ..package.writer import check_target
 from ..strict_json import dumps, plain
 from ..tables import text_table
-from ..verify import longest_k
-from .common import Options, emit, recipe_of
-from .rtl import chosen_machine
+from .chosen import chosen_machine, largest_k
+from .common import Options, emit
 
 _BACKEND = "uart_backend.py"
+MANIFEST = "board.json"
+#: of the keys of ``board.json``
+MANIFEST_VERSION = 1
 
 
 def board(options: Options, progress: Progress) -> int:
     """``bitsmith board``."""
     target = get_board(options.board)
     link = target.link(options.baud)
-    machine, group_size, k = board_machine(options, progress)
     folder: Path = options.output
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out: '{folder}' is a file, a folder is needed")
-    built = build_board(target, machine, link, folder, seed=options.seed, progress=progress)
-    files = [built.bitstream, *_write_driver(machine, folder)]
-    result = _summary(options, machine, k, link, built)
-    (folder / "board.json").write_text(dumps(result) + "\n")
+    # before minutes of work
+    check_target(folder, MANIFEST)
+    machine, group_size, k = board_machine(options, progress)
+    origin = identity(machine, __version__).comment("//")
+    files: dict[str, str | bytes] = {**_driver(machine)}
+    with tempfile.TemporaryDirectory() as scratch:
+        built = build_board(
+            target,
+            machine,
+            link,
+            Path(scratch),
+            seed=options.seed,
+            origin=origin,
+            progress=progress,
+        )
+        result = _summary(options, machine, k, link, built)
+        files |= {path.name: path.read_bytes() for path in sorted(Path(scratch).iterdir())}
+    result["files"] = hashes(files)
+    files[MANIFEST] = dumps(result) + "\n"
+    write_package(folder, files, MANIFEST)
     cells = [[name, f"{used:,}", f"{total:,}"] for name, (used, total) in built.cells.items()]
     lines = [
         f"{machine.accelerator.name} with {machine.family.name} on {target.title} "
@@ -44,50 +59,37 @@ def board(options: Options, progress: Progress) -> int:
         f"clock {built.clock_mhz:g} MHz, Fmax {built.fmax_mhz:.2f} MHz by place and route: "
         + ("met" if built.met else "NOT met"),
         f"serial line: {result['baud']} bits per second, 8 data bits, no parity, 1 stop bit",
-        f"written: {', '.join(str(file) for file in files)}",
-        f"to load it: {target.programming.format(file=built.bitstream)}",
+        f"written: {folder} ({', '.join(sorted(files))})",
+        f"to load it: {target.programming.format(file=folder / built.bitstream.name)}",
     ]
     emit(options, plain(result), "\n".join(lines))
     return 0 if built.met else 1
 
 
 def board_machine(options: Options, progress: Progress) -> tuple[Machine, int, int]:
-    """The machine that the options mean, a group size, and the largest K that its buffers hold.
+    """The machine that the options mean, its largest group size, and the largest K for it.
 
-    Of an accelerator alone, ``auto`` widths are those for which no weights and activations of that
-    K overflow.
+    Of an accelerator alone that is the K for which its widths hold; with a model, whose widths hold
+    for its own weights, the largest that the buffers hold.
 
     Raises
     ------
-    InputError : its streams are not bytes.
+    InputError : its streams are not bytes, or its buffers are too small.
     """
-    first = Options(**vars(options))
-    machine = chosen_machine(first, progress)
+    chosen = chosen_machine(options, progress)
+    machine, purpose = chosen.machine, chosen.purpose
     check_streams(machine)
-    port = activation_port(machine)
-    most = port.half_beats * machine.accelerator.lanes
-    group_size = group_length(recipe_of(options), most)
-    k = longest_k(machine, most, group_size)
-    # it names the accelerator where the options name nothing else
-    alone = first.accelerator != options.accelerator
-    if alone and options.k is None:
-        machine = chosen_machine(Options(**{**vars(options), "k": k}), progress)
-    return machine, group_size, k
+    group_size = max(purpose.group_sizes)
+    return machine, group_size, purpose.k if chosen.alone else largest_k(machine, group_size)
 
 
-def _write_driver(machine: Machine, folder: Path) -> list[Path]:
-    """The stand-alone driver and its backend for a serial port."""
-    place = folder / "driver"
-    place.mkdir(exist_ok=True)
+def _driver(machine: Machine) -> dict[str, str]:
+    """The stand-alone driver and its backend for a serial port, by path."""
     head = identity(machine, __version__).comment("#")
-    backend = (HERE / "driver" / _BACKEND).read_text()
-    texts = {
-        "bitsmith_accelerator.py": driver_source(machine, __version__),
-        _BACKEND: head + backend,
+    return {
+        "driver/bitsmith_accelerator.py": driver_source(machine, __version__),
+        f"driver/{_BACKEND}": head + (HERE / "driver" / _BACKEND).read_text(),
     }
-    for name, text in texts.items():
-        (place / name).write_text(text)
-    return [place / name for name in texts]
 
 
 def _summary(
@@ -96,6 +98,8 @@ def _summary(
     """The command's JSON object."""
     target = get_board(options.board)
     return {
+        "bitsmith_board": MANIFEST_VERSION,
+        "bitsmith": __version__,
         "board": options.board,
         "device": target.device,
         "accelerator": machine.accelerator.name,

@@ -3,15 +3,15 @@
 import sys
 from typing import Any
 
-from configs.errors import check_range
+from configs.errors import InputError, check_range
 from costmodel.fpga import SEEDS, FpgaReport, find_target, implement
 from hw.top import Accelerator
 
 from ..job import Progress
 from ..strict_json import plain
 from ..tables import text_table
+from .chosen import chosen_machine
 from .common import Options, emit
-from .rtl import chosen_machine
 
 _ROWS = {
     "lut": "LUT",
@@ -30,7 +30,9 @@ def fpga(options: Options, progress: Progress) -> int:
         check_range("--freq", options.freq, 1, 1000)
     for seed in options.seeds or ():
         check_range("--seeds", seed, 0, (1 << 31) - 1)
-    machine = chosen_machine(options, progress)
+        if options.seeds.count(seed) > 1:
+            raise InputError(f"--seeds names {seed} twice, each seed counts once")
+    machine = chosen_machine(options, progress).machine
     report = implement(
         Accelerator(machine=machine),
         machine,

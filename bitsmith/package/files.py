@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hw.benches.batch import accelerator_verilog
 from sw.compile import Machine
@@ -12,6 +14,7 @@ from ..strict_json import dumps
 from .fusesoc import TOP, core_file
 from .identity import Identity, identity
 from .jobs import RecordedJob, job_file, recorded_jobs
+from .purpose import Purpose, described
 from .readme import readme
 from .registers import c_header, python_block
 
@@ -23,13 +26,14 @@ _BLOCK = re.compile(r"(?<=^# registers: begin\n).*(?=^# registers: end$)", re.MU
 _C_SOURCES = ("main.cpp", "model.h", "library.cpp")
 
 
-def package_files(machine: Machine, version: str) -> dict[str, str]:
+def package_files(machine: Machine, version: str, purpose: Purpose | None = None) -> dict[str, str]:
     """Text of every file of the package of ``machine``, by path inside the package.
 
     Parameters
     ----------
     machine : what to build.
     version : of bitsmith.
+    purpose : what its widths were proved for; without it they are called given.
 
     Raises
     ------
@@ -37,21 +41,21 @@ def package_files(machine: Machine, version: str) -> dict[str, str]:
     """
     who = identity(machine, version)
     jobs = recorded_jobs(machine)
-    verilog = _named(accelerator_verilog(machine), who)
+    verilog = named_verilog(accelerator_verilog(machine), who)
     names = [f"{index:02d}_{job.name}.txt" for index, job in enumerate(jobs, start=1)]
     files = {
         VERILOG: verilog,
-        "README.md": readme(machine, who, jobs, verilog),
+        "README.md": readme(machine, who, jobs, verilog, purpose),
         "bitsmith.core": core_file(who, names),
         "driver/bitsmith_accelerator.h": c_header(machine, who),
         **_python(machine, who),
         **_bench(machine, who, jobs, names),
     }
-    files[MANIFEST] = _manifest(files, who)
+    files[MANIFEST] = _manifest(files, who, described(machine, purpose))
     return dict(sorted(files.items()))
 
 
-def _named(verilog: str, who: Identity) -> str:
+def named_verilog(verilog: str, who: Identity) -> str:
     """The Verilog with the configuration in its second line."""
     first, rest = verilog.split("\n", 1)
     return f"{first}\n// {who.line}\n{rest}"
@@ -93,17 +97,29 @@ def _bench(
     return files
 
 
-def _manifest(files: dict[str, str], who: Identity) -> str:
+def hashes(files: Mapping[str, str | bytes]) -> dict[str, str]:
+    """SHA-256 of every file, by path."""
+    return {
+        path: hashlib.sha256(as_bytes(content)).hexdigest()
+        for path, content in sorted(files.items())
+    }
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    """A file's bytes."""
+    return content.encode() if isinstance(content, str) else content
+
+
+def _manifest(files: dict[str, str], who: Identity, made_for: dict[str, Any]) -> str:
     """``package.json``: what made the package, and what is in it."""
-    described = {
+    found = {
         "bitsmith_package": MANIFEST_VERSION,
         "bitsmith": who.version,
         "configuration": who.name,
         "formats": who.formats,
         "fingerprint": f"{who.fingerprint:08x}",
         "top": TOP,
-        "files": {
-            path: hashlib.sha256(text.encode()).hexdigest() for path, text in sorted(files.items())
-        },
+        **made_for,
+        "files": hashes(files),
     }
-    return dumps(described) + "\n"
+    return dumps(found) + "\n"

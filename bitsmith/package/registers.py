@@ -94,8 +94,9 @@ def python_block(machine: Machine) -> str:
     array = machine.accelerator
     lines += ["", "", "#: registers that say which accelerator this is", "CONSTANTS = {"]
     lines += [f"    {r.offset:#04x}: {r.value:#010x},  # {r.name}" for r in _constants(registers)]
-    shape = ", ".join(f'"{name.upper()}"' for name in SHAPE)
-    lines += ["}", f"SHAPE = ({shape})"]
+    lines += ["}", "#: shape registers and the largest value that each holds", "SHAPE = {"]
+    lines += [f'    "{name.upper()}": {(1 << bits) - 1},' for name, (bits, _) in SHAPE.items()]
+    lines.append("}")
     lines += _places("registers of each counter, low bits first", "COUNTERS", counters(registers))
     lines += _places(
         "registers of each set of sticky flags, one bit per column or row, low bits first",
@@ -204,10 +205,21 @@ static inline int bitsmith_ready(volatile uint32_t *base)
     return bitsmith_read(base, BITSMITH_STATUS) == 0u;
 }
 
-/* Start a job; 0 if the accelerator is not ready or refused the shape (see ERRORS). */
+/* 1 if every value of the shape fits into its register. */
+static inline int bitsmith_shape_fits(const struct bitsmith_shape *shape)
+{
+    return shape->tiles <= BITSMITH_TILES_MASK
+        && shape->inner_tiles <= BITSMITH_INNER_TILES_MASK
+        && shape->groups <= BITSMITH_GROUPS_MASK
+        && shape->chunks <= BITSMITH_CHUNKS_MASK
+        && shape->last_chunks <= BITSMITH_LAST_CHUNKS_MASK;
+}
+
+/* Start a job; 0 if a value does not fit into its register (bitsmith_shape_fits), or if the
+ * accelerator is not ready or refused the shape (see ERRORS). */
 static inline int bitsmith_start(volatile uint32_t *base, const struct bitsmith_shape *shape)
 {
-    if (!bitsmith_ready(base))
+    if (!bitsmith_shape_fits(shape) || !bitsmith_ready(base))
         return 0;
     bitsmith_write(base, BITSMITH_TILES, shape->tiles);
     bitsmith_write(base, BITSMITH_INNER_TILES, shape->inner_tiles);

@@ -26,6 +26,8 @@ def job_layout() -> data.StructLayout:
 class Walker(wiring.Component):
     """Position inside a job.
 
+    Every output is a flip-flop: where the walk goes next is worked out a step ahead.
+
     Timing
     ------
     ``start`` puts the walker on the first chunk in the next cycle; ``advance`` moves it on in the
@@ -34,7 +36,7 @@ class Walker(wiring.Component):
     Members
     -------
     job : ``In(job_layout())``
-        Must hold while ``active``.
+        Must hold from ``start`` on, while ``active``.
     start : ``In(1)``
         Begin a job.
     advance : ``In(1)``
@@ -62,23 +64,58 @@ class Walker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tile = Signal(TILE_COUNT_BITS)
-        group = Signal(GROUP_COUNT_BITS)
-        chunk = Signal(GROUP_COUNT_BITS)
-        chunks = Mux(self.last_group, self.job.last_chunks, self.job.chunks)
-        m.d.comb += [
-            self.last_chunk.eq(chunk + 1 == chunks),
-            self.last_group.eq(group + 1 == self.job.groups),
-            self.last_tile.eq(tile + 1 == self.job.tiles),
-        ]
+        job = self.job
+        # how far the one after the next is: chunk, group, tile, counted from 1
+        chunk = Signal(GROUP_COUNT_BITS, init=2)
+        group = Signal(GROUP_COUNT_BITS, init=3)
+        tile = Signal(TILE_COUNT_BITS, init=2)
+        #: the group after this one is the last of its tile
+        group_nears = Signal()
+        facts = {
+            "one_chunk": job.chunks == 1,
+            "one_last_chunk": job.last_chunks == 1,
+            "one_group": job.groups == 1,
+            "two_groups": job.groups == 2,
+        }
+        known = {name: Signal(name=name) for name in facts}
+        m.d.sync += [known[name].eq(value) for name, value in facts.items()]
+        self._advance(m, chunk, group, tile, group_nears, known)
+        with m.If(self.start):
+            first = Mux(facts["one_group"], facts["one_last_chunk"], facts["one_chunk"])
+            m.d.sync += [
+                self.active.eq(1),
+                chunk.eq(2),
+                group.eq(3),
+                tile.eq(2),
+                self.last_chunk.eq(first),
+                self.last_group.eq(facts["one_group"]),
+                group_nears.eq(facts["one_group"] | facts["two_groups"]),
+                self.last_tile.eq(job.tiles == 1),
+            ]
+        return m
+
+    def _advance(self, m: Module, chunk, group, tile, group_nears, known) -> None:
+        """One chunk on."""
+        job = self.job
         with m.If(self.advance):
             m.d.sync += chunk.eq(chunk + 1)
+            chunks_end = Mux(self.last_group, chunk == job.last_chunks, chunk == job.chunks)
+            m.d.sync += self.last_chunk.eq(chunks_end)
+            first = Mux(group_nears, known["one_last_chunk"], known["one_chunk"])
             with m.If(self.last_chunk):
-                m.d.sync += [chunk.eq(0), group.eq(group + 1)]
+                m.d.sync += [
+                    chunk.eq(2),
+                    self.last_chunk.eq(first),
+                    self.last_group.eq(group_nears),
+                    group.eq(group + 1),
+                    group_nears.eq(Mux(group_nears, known["one_group"], group == job.groups)),
+                ]
                 with m.If(self.last_group):
-                    m.d.sync += [group.eq(0), tile.eq(tile + 1)]
+                    m.d.sync += [
+                        group.eq(3),
+                        group_nears.eq(known["one_group"] | known["two_groups"]),
+                        tile.eq(tile + 1),
+                        self.last_tile.eq(tile == job.tiles),
+                    ]
                     with m.If(self.last_tile):
-                        m.d.sync += [tile.eq(0), self.active.eq(0)]
-        with m.If(self.start):
-            m.d.sync += self.active.eq(1)
-        return m
+                        m.d.sync += self.active.eq(0)

@@ -107,16 +107,18 @@ def build_board(
     folder: Path,
     *,
     seed: int = 1,
+    origin: str = "",
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
 ) -> BoardResult:
     """Make the bitstream; minutes for large machines.
 
     Writes the bitstream, the design as Verilog, the pin constraints and the report of place and
-    route into ``folder``, all or nothing.
+    route into ``folder``, once all of them are made.
 
     Parameters
     ----------
     seed : of the placer.
+    origin : comment lines that follow the first line of the Verilog.
     progress : wraps the tools' commands and shows how far they are.
 
     Raises
@@ -134,7 +136,8 @@ def build_board(
             (work / name).write_text(content)
         for command in progress(commands, "tools"):
             _run_tool(command, work, board)
-        (work / f"{NAME}.v").write_text(verilog)
+        first, rest = verilog.split("\n", 1)
+        (work / f"{NAME}.v").write_text(f"{first}\n{origin}{rest}")
         kept = [f"{NAME}.{board.bitstream}", f"{NAME}.v", _REPORT]
         kept += [name for name in plan.files if name.endswith((".pcf", ".lpf"))]
         folder.mkdir(parents=True, exist_ok=True)

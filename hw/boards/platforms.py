@@ -9,6 +9,7 @@ from amaranth.hdl import Elaboratable
 from amaranth.lib import io
 
 from configs.errors import InputError, unknown_name
+from hw.bus.uart import SMALLEST_DIVISOR
 from sw.compile import Machine
 
 from .top import BoardTop, LinkConfig
@@ -55,8 +56,14 @@ class Board:
         """
         if baud < 1:
             raise InputError(f"--baud is {baud}, a positive number of bits per second is needed")
+        highest = self.clock_hz // SMALLEST_DIVISOR
         divisor = round(self.clock_hz / baud)
-        if divisor and abs(self.clock_hz / divisor / baud - 1) > _LARGEST_DEVIATION:
+        if divisor < SMALLEST_DIVISOR:
+            raise InputError(
+                f"--baud is {baud}, the highest rate that a clock of {self.clock_hz / 1e6:g} MHz "
+                f"makes is {highest}: a bit needs {SMALLEST_DIVISOR} cycles or more"
+            )
+        if abs(self.clock_hz / divisor / baud - 1) > _LARGEST_DEVIATION:
             raise InputError(
                 f"--baud {baud}: the nearest rate that a clock of {self.clock_hz / 1e6:g} MHz "
                 f"makes is {self.clock_hz / divisor:.0f}"

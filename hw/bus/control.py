@@ -21,8 +21,8 @@ class JobControl(wiring.Component):
 
     Timing
     ------
-    ``start`` is high in the cycle in which ``control`` holds its bit. Errors and aborts act in the
-    next cycle.
+    ``start`` is high in the cycle in which ``control`` holds its bit. Errors act in the next cycle,
+    an abort one later, if the job still runs.
 
     Members
     -------
@@ -40,6 +40,8 @@ class JobControl(wiring.Component):
         A job starts.
     stop : ``Out(1)``
         *fault* is entered in the next cycle.
+    close : ``Out(1)``
+        A running job is stopped: the packet of results is to be ended.
     fault : ``Out(1)``
         Hold core and buffers in reset, discard input.
     clear, flush : ``Out(1)``
@@ -70,6 +72,7 @@ class JobControl(wiring.Component):
                 "closing": In(1),
                 "start": Out(1),
                 "stop": Out(1),
+                "close": Out(1),
                 "fault": Out(1),
                 "clear": Out(1),
                 "flush": Out(1),
@@ -91,22 +94,25 @@ class JobControl(wiring.Component):
         wish = dict(zip(CONTROL_BITS, self.control, strict=True))
         busy = Signal()
         ready = Signal()
+        abort = Signal()  # a register: no path from the bus to the result port
         asked = Signal()
         impossible = Cat(getattr(self, name) == 0 for name in SHAPE).any()
         errors = {
             **dict(zip(LOAD_ERRORS, self.errors_of_loading, strict=True)),
             "bad_shape": asked & (impossible | (self.inner_tiles > self.tiles)),
-            "aborted": busy & wish["abort"],
+            "aborted": busy & abort,
             "start_refused": wish["start"] & ~ready,
         }
         found = Cat(errors[name] for name in ERROR_BITS)
         stopping = Cat(errors[name] for name in ERROR_BITS if name != "start_refused").any()
+        m.d.sync += abort.eq(busy & wish["abort"])
         m.d.comb += [
             busy.eq(self.running & ~self.fault),
             ready.eq(~Cat(self.running, self.fault, self.draining, self.closing).any()),
             asked.eq(wish["start"] & ready),
             self.start.eq(asked & ~errors["bad_shape"]),
             self.stop.eq(stopping & ~self.fault),
+            self.close.eq((self.errors_of_loading.any() | errors["aborted"]) & ~self.fault),
             self.clear.eq(wish["clear"] & self.fault),
             self.flush.eq(wish["flush"] & ~busy),
             self.refuse.eq(errors["start_refused"]),

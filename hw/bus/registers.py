@@ -40,7 +40,7 @@ class RegisterFile(wiring.Component):
     <name>_clear : ``Out(bits)``
         Of registers that are cleared by writing 1: the bits that are to be cleared.
     <name>_written : ``Out(1)``
-        Of write-only registers: a write acts in this cycle.
+        Of write-only registers: a write of all their bytes acts in this cycle.
     """
 
     def __init__(self, *, registers: RegisterMap) -> None:
@@ -117,7 +117,7 @@ class RegisterFile(wiring.Component):
                 if register.access != "ro":
                     with m.Case(register.offset >> 2):
                         m.d.comb += known.eq(1)
-                        self._act(m, register, act & strobe.any(), data, mask)
+                        self._act(m, register, act, data, mask)
 
     def _act(self, m: Module, register: Register, act, data, mask) -> None:
         """What a write does to one register."""
@@ -131,7 +131,7 @@ class RegisterFile(wiring.Component):
             target = name if register.access == "wo" else f"{name}_clear"
             m.d.comb += getattr(self, target).eq(Mux(act, data & mask, 0))
         if register.access == "wo":
-            m.d.comb += getattr(self, f"{name}_written").eq(act)
+            m.d.comb += getattr(self, f"{name}_written").eq(act & mask[:bits].all())
 
     def _read(self, m: Module) -> None:
         """Answer reads."""

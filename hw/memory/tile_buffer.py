@@ -31,13 +31,13 @@ class TileBuffer(wiring.Component):
     Members
     -------
     job : ``In(job_layout())``
-        Must hold from the cycle after ``start`` to the end of the job.
+        Must hold from ``start`` to the end of the job.
     start : ``In(1)``
         Begin a job.
     tiles : ``In(24)``
         Tile passes of the job, with ``start``.
     passes : ``In(24)``
-        Passes that read a tile; must hold like ``job``.
+        Passes that read a tile; must hold from the cycle after ``start``.
     words : ``In(stream.Signature(port.stream_bits))``
         The stream.
     last : ``In(1)``
@@ -153,22 +153,31 @@ class TileBuffer(wiring.Component):
         """Beats out of the other half, pass after pass; returns the pulse that releases a tile."""
         read_half = Signal()
         unread = Signal(TILE_COUNT_BITS)  # passes of the job still to be read, this one included
-        done = Signal(TILE_COUNT_BITS)  # passes that have read this tile
+        # worked out a pass ahead: this pass is the tile's last; how far the one after the next is
+        last_pass = Signal()
+        ahead = Signal(TILE_COUNT_BITS, init=2)
+        one_pass = Signal()
+        started = Signal()
         reading = Signal()
         released = Signal()
         m.d.comb += [
             reading.eq(unread.any() & available & (~self.beats.valid | self.beats.ready)),
-            released.eq(reading & at_end & ((done + 1 == self.passes) | (unread == 1))),
+            released.eq(reading & at_end & last_pass),
             read.addr.eq(Cat(address, read_half)),
             read.en.eq(reading),
         ]
         m.d.sync += self.beats.valid.eq(reading | (self.beats.valid & ~self.beats.ready))
+        m.d.sync += [one_pass.eq(self.passes == 1), started.eq(self.start)]
+        with m.If(started):  # nothing is there to be read yet
+            m.d.sync += last_pass.eq((self.passes == 1) | (unread == 1))
         with m.If(reading):
             m.d.sync += address.eq(address + 1)
             with m.If(at_end):
-                m.d.sync += [address.eq(0), done.eq(done + 1), unread.eq(unread - 1)]
+                m.d.sync += [address.eq(0), ahead.eq(ahead + 1), unread.eq(unread - 1)]
+                m.d.sync += last_pass.eq((ahead == self.passes) | (unread == 2))
         with m.If(released):
-            m.d.sync += [done.eq(0), read_half.eq(~read_half)]
+            m.d.sync += [ahead.eq(2), last_pass.eq(one_pass | (unread == 2))]
+            m.d.sync += read_half.eq(~read_half)
         with m.If(self.start):
             m.d.sync += unread.eq(self.tiles)
         return released

@@ -93,7 +93,11 @@ class _Harness:
             buffer.tiles.eq(tiles),
             buffer.passes.eq(self.passes),
             buffer.job.tiles.eq(checks.any_input("any_tiles", TILE_COUNT_BITS)),
-            *(buffer.job[name].eq(self.shape[name]) for name in _SHAPE),
+            # the walker looks a step ahead: the job is there with its start
+            *(
+                buffer.job[name].eq(Mux(self.unread != 0, self.shape[name], shape[name]))
+                for name in _SHAPE
+            ),
         ]
         with m.If(self.start):
             m.d.sync += [self.unread.eq(tiles), self.passes.eq(passes)]
@@ -180,11 +184,21 @@ class _Harness:
             with m.Else():
                 m.d.sync += self.chunk.eq(self.chunk + 1)
         see = self._see
-        at = (see("walker.chunk", GROUP_COUNT_BITS) == self.chunk) & (
-            see("walker.group", GROUP_COUNT_BITS) == self.group
-        )
+        nears = Mux(last_group, groups == 1, self.group + 2 == groups)
+        # the walker's counters are two and three places ahead
+        at = Cat(
+            see("walker.chunk", GROUP_COUNT_BITS) == self.chunk + 2,
+            see("walker.group", GROUP_COUNT_BITS) == self.group + 3,
+            see("walker.last_chunk", 1) == (self.chunk == limit - 1),
+            see("walker.last_group", 1) == last_group,
+            see("walker.group_nears", 1) == nears,
+            see("walker.one_chunk", 1) == (chunks == 1),
+            see("walker.one_last_chunk", 1) == (last == 1),
+            see("walker.one_group", 1) == (groups == 1),
+            see("walker.two_groups", 1) == (groups == 2),
+        ).all()
         kinds = (see("header_next", 1) == header) & (see("parameters_next", 1) == self.first)
-        checks.always("walker", at)
+        checks.always("walker", (self.unread == 0) | at)
         checks.always("kind of beat", kinds)
         before = self.group * (chunks[: self.small] + self.headers)
         here = before + self.chunk + (self.headers & ~header) + (self.parameters & ~self.first)
@@ -233,7 +247,12 @@ class _Harness:
             "only what was written", Mux(self.unread != 0, self.place <= limit, self.place == 0)
         )
         checks.always("passes left", see("unread", TILE_COUNT_BITS) == self.unread)
-        done = see("done", TILE_COUNT_BITS) == self.done
+        ahead = (see("ahead", TILE_COUNT_BITS) - 2)[:TILE_COUNT_BITS] == self.done
+        final = (self.done == self.passes - 1) | (self.unread == 1)
+        told = (see("last_pass", 1) == final) & (see("one_pass", 1) == (self.passes == 1))
+        done = ahead & (see("started", 1) | (self.unread == 0) | told)
+        nothing = (self.full == 0) & (self.beat == 0) & (self.word == 0) & (self.done == 0)
+        checks.always("nothing at the start", ~see("started", 1) | nothing)
         checks.always(
             "passes done", done & Mux(self.unread != 0, self.done < self.passes, self.done == 0)
         )

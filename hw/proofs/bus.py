@@ -236,9 +236,13 @@ class States:
         checks.always("refused otherwise", control.refuse == (wish["start"] & ~at_rest))
         checks.always("clear only in fault", ~control.clear | (wish["clear"] & control.fault))
         checks.always("no start and stop", ~(control.start & control.stop))
-        abort = wish["abort"] & running & ~control.fault
+        asked = Signal(name="asked_to_abort")
+        m.d.sync += asked.eq(wish["abort"] & running & ~control.fault)
+        checks.always("abort is kept", checks.observe("job_control.abort", 1) == asked)
+        abort = asked & running & ~control.fault
         checks.always("abort stops", ~abort | control.stop)
         loading = control.errors_of_loading.any() & ~control.fault
+        checks.always("results end", control.close == (abort | loading))
         checks.always("errors of loading stop", ~loading | control.stop)
         bad = wish["start"] & at_rest & ~possible
         checks.always("only errors stop", ~control.stop | abort | loading | bad)

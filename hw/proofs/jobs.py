@@ -22,7 +22,9 @@ class Job:
 
     def __init__(self, m: Module, checks: Checks) -> None:
         self.m, self.checks = m, checks
+        #: the job under way, and as the block sees it: the next one while there is none
         self.shape = Signal(job_layout())
+        self.seen = Signal(job_layout())
         fresh = Signal(job_layout())
         m.d.comb += fresh.as_value().eq(checks.any_input("fresh_job", len(fresh.as_value())))
         checks.assume("counts of a job", Cat(fresh[name] != 0 for name in _COUNTS).all())
@@ -34,6 +36,7 @@ class Job:
         self.last_chunk = self.chunks == 1
         self.start = Signal()
         self.fresh = fresh
+        m.d.comb += self.seen.eq(Mux(self.active, self.shape, fresh))
 
     def run(self, advance, *, idle, walker: str) -> None:
         """Run jobs, and compare with the block, whose walker counts up.
@@ -78,15 +81,30 @@ class Job:
         )
         chunk = see(f"{walker}.chunk", GROUP_COUNT_BITS)
         limit = Mux(self.last_group, shape.last_chunks, shape.chunks)
-        idle = (tile == 0) & (group == 0) & (chunk == 0)
+        # the counters are two and three places ahead
         on_the_way = Cat(
-            tile + self.tiles == shape.tiles,
-            group + self.groups == shape.groups,
-            chunk + self.chunks == limit,
+            (tile + self.tiles - 2)[:TILE_COUNT_BITS] == shape.tiles,
+            (group + self.groups - 3)[:GROUP_COUNT_BITS] == shape.groups,
+            (chunk + self.chunks - 2)[:GROUP_COUNT_BITS] == limit,
             self.groups != 0,
             self.chunks != 0,
+            self.groups <= shape.groups,
+            self.chunks <= limit,
+            self.tiles <= shape.tiles,
+        ).all()
+        nears = Mux(self.last_group, shape.groups == 1, self.groups == 2)
+        flags = Cat(
+            see(f"{walker}.last_chunk", 1) == self.last_chunk,
+            see(f"{walker}.last_group", 1) == self.last_group,
+            see(f"{walker}.last_tile", 1) == (self.tiles == 1),
+            see(f"{walker}.group_nears", 1) == nears,
+            see(f"{walker}.one_chunk", 1) == (shape.chunks == 1),
+            see(f"{walker}.one_last_chunk", 1) == (shape.last_chunks == 1),
+            see(f"{walker}.one_group", 1) == (shape.groups == 1),
+            see(f"{walker}.two_groups", 1) == (shape.groups == 2),
         ).all()
         counts = Cat(shape[name] != 0 for name in _COUNTS).all()
         checks.always("counts stay", ~active | counts)
         checks.always("walker is active", see(f"{walker}.active", 1) == active)
-        checks.always("walker is where it must be", Mux(active, on_the_way, idle))
+        checks.always("walker is where it must be", ~active | on_the_way)
+        checks.always("walker knows what comes next", ~active | flags)

@@ -50,7 +50,7 @@ class Loader:
         kind = _Kind(m, checks, job, accepted, self.kinds)
         job.run(kind.accepted["chunk"], idle=1, walker="loader.walker")
         m.d.comb += [
-            loader.job.eq(job.shape),
+            loader.job.eq(job.seen),
             loader.start.eq(job.start),
             loader.beats.valid.eq(checks.any_input("valid", 1)),
             loader.beats.payload.eq(checks.any_input("payload", self.beat_bits)),

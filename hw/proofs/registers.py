@@ -126,7 +126,7 @@ class _Harness:
                 checks.always(f"value of {words}", getattr(block, name) == value)
             elif register.access == "wo":
                 written = getattr(block, f"{name}_written")
-                checks.always(f"write of {words}", written == (now & strobe.any()))
+                checks.always(f"write of {words}", written == (now & mask[:bits].all()))
                 bits_written = Mux(now, data & mask, 0)[:bits]
                 checks.always(f"bits of {words}", getattr(block, name) == bits_written)
             elif register.access == "w1c":

@@ -41,7 +41,7 @@ class Interlocks:
         names = ("header_valid", "weights_valid", "activations_valid")
         m.d.comb += [getattr(block, name).eq(checks.any_input(name, 1)) for name in names]
         m.d.comb += [
-            block.job.eq(job.shape),
+            block.job.eq(job.seen),
             block.start.eq(job.start),
             block.tile_done.eq(checks.any_input("sent", 1) & pending),
         ]

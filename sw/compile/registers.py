@@ -25,7 +25,7 @@ ERROR_BITS = {
     "activations_too_large": "an activation tile does not fit into half its buffer",
     "bad_shape": "a shape register was 0 at the start, or INNER_TILES above TILES",
     "aborted": "the job was aborted",
-    "start_refused": "START was written while the accelerator was not ready; nothing else happened",
+    "start_refused": "START was written while the accelerator was not ready; no job started",
 }
 #: bit numbers of STATUS
 STATUS_BITS = {
@@ -184,7 +184,9 @@ def register_map(machine: Machine) -> RegisterMap:
     build.wide("COUNT_BUSY", "ro", COUNTER_BITS, "cycles of the job")
     build.whole("COUNT_TILES", "ro", TILE_COUNT_BITS, "tile passes whose results were sent")
     for stream in ("weight", "activation", "result"):
-        build.whole(f"COUNT_{stream.upper()}_WORDS", "ro", 32, f"{stream} words of the job")
+        build.whole(
+            f"COUNT_{stream.upper()}_WORDS", "ro", 32, f"{stream} words of the job, modulo 2**32"
+        )
     for stage in ("inner", "outer"):
         text = f"sticky overflow bits of the {stage} accumulators, per column"
         build.wide(f"{stage.upper()}_OVERFLOW", "ro", array.cols, text)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -91,10 +92,72 @@ def test_bad_input(arguments: list[str], message: str, capsys, tmp_path: Path) -
 
 def test_widths_of_a_model(fmax, capsys, tmp_path: Path) -> None:
     """With a model the widths are those that its weights need."""
-    command = ["board", "scribe_1m", "--config", "ice40_board_1x2x2", "--board", "icebreaker"]
-    assert main([*command, "--format", "int4", "--out", str(tmp_path), "--json"]) == 0
+    accelerator = ["--config", "ecp5_board_4x4x4", "--format", "int4", "--board", "icebreaker"]
+    command = ["board", "scribe_1m", *accelerator, "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["outer_bits"] < 27
+    # 256 chunks of 4 lanes
+    assert (result["largest_k"], result["outer_bits"] < 29) == (1024, True)
+
+
+def test_a_model_whose_tiles_do_not_fit(fmax, capsys, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    accelerator = ["--config", "ice40_board_1x2x2", "--format", "int4", "--board", "icebreaker"]
+    assert main(["board", "scribe_1m", *accelerator, "--out", str(out)]) == 2
+    assert "weight_beats is 136: set it to 220 or more" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_all_or_nothing(fmax, capsys, tmp_path: Path, monkeypatch) -> None:
+    """A folder of its own is replaced, another is refused before any tool runs."""
+    out = tmp_path / "out"
+    assert main([*COMMAND, "--out", str(out)]) == 0
+    first = (out / "board.json").read_text()
+    assert main([*COMMAND, "--out", str(out)]) == 0
+    assert (out / "board.json").read_text() == first
+    (out / "thesis.txt").write_text("mine")
+
+    def fails(*arguments) -> None:
+        raise AssertionError("a tool was run")
+
+    monkeypatch.setattr(build_module, "_run_tool", fails)
+    assert main([*COMMAND, "--out", str(out)]) == 2
+    assert "'thesis.txt', which bitsmith did not write" in capsys.readouterr().err
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    assert main([*COMMAND, "--out", str(foreign)]) == 2
+    assert "is not empty and not a board of bitsmith" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "out"]
+
+
+def test_an_interrupted_write_leaves_the_former_board(
+    fmax, capsys, tmp_path: Path, monkeypatch
+) -> None:
+    out = tmp_path / "out"
+    assert main([*COMMAND, "--out", str(out)]) == 0
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def fails(source: Path, goal: Path) -> None:
+        if Path(source).name == "made":
+            raise OSError(28, "No space left on device")
+        rename(source, goal)
+
+    rename = os.rename
+    monkeypatch.setattr("bitsmith.package.writer.os.rename", fails)
+    fmax["mhz"] = 20
+    assert main([*COMMAND, "--out", str(out)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+
+
+def test_the_verilog_says_where_it_comes_from(fmax, capsys, tmp_path: Path) -> None:
+    assert main([*COMMAND, "--out", str(tmp_path / "out")]) == 0
+    described = json.loads((tmp_path / "out" / "board.json").read_text())
+    head = (tmp_path / "out" / "bitsmith_board.v").read_text()[:400]
+    for part in ("ice40_board_1x2x2", described["fingerprint"], described["bitsmith"]):
+        assert part in head
+    assert set(described["files"]) >= {"bitsmith_board.v", "driver/uart_backend.py"}
 
 
 def test_a_preset_with_wide_streams(capsys, tmp_path: Path) -> None:

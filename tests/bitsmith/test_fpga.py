@@ -83,6 +83,7 @@ def test_without_placement_there_is_no_clock(made, capsys, target, more, reason)
         (["--target", "nexus", "--freq", "0"], "--freq is 0.0, valid are 1..1000"),
         (["--target", "nexus", "--jobs", "0"], "--jobs is 0, valid are 1..1024"),
         (["--target", "nexus", "--seeds", "-1"], "--seeds is -1"),
+        (["--target", "nexus", "--seeds", "1", "2", "1"], "--seeds names 1 twice"),
         (["--target", "nexus", "--format", "int44"], "int44"),
     ],
 )

@@ -71,7 +71,8 @@ class Interrupts(IntFlag):
 
 #: registers that say which accelerator this is
 CONSTANTS: dict[int, int] = {}
-SHAPE = ("TILES", "INNER_TILES", "GROUPS", "CHUNKS", "LAST_CHUNKS")
+#: shape registers and the largest value that each holds
+SHAPE = {"TILES": 0, "INNER_TILES": 0, "GROUPS": 0, "CHUNKS": 0, "LAST_CHUNKS": 0}
 #: registers of each counter, low bits first
 COUNTERS: dict[str, tuple[int, ...]] = {}
 #: registers of each set of sticky flags, one bit per column or row, low bits first
@@ -90,6 +91,10 @@ class AcceleratorError(Exception):
 
 class WrongAccelerator(AcceleratorError):
     """What answers is not the accelerator that this driver was made for."""
+
+
+class BadShape(AcceleratorError):
+    """A value does not fit into its shape register: the job is too large."""
 
 
 class NotReady(AcceleratorError):
@@ -199,10 +204,13 @@ class Accelerator:
 
         Raises
         ------
-        NotReady : nothing was started.
+        BadShape, NotReady : nothing was started.
         JobError : the job was stopped; ``clear()`` makes the accelerator ready again.
         TransferError : the streams came to rest, but no error is known; ``abort()``, ``clear()``.
         """
+        for name, largest in SHAPE.items():
+            if not 0 <= job.shape[name] <= largest:
+                raise BadShape(f"{name} is {job.shape[name]}, its register holds 0..{largest}")
         status = self.status
         if status:
             raise NotReady(f"the accelerator is not ready: {status!r}")
@@ -224,6 +232,8 @@ class Accelerator:
     def abort(self) -> None:
         """Stop the running job; ``run`` then raises ``Aborted``."""
         self.backend.write(Registers.CONTROL, Control.ABORT)
+        # it acts some cycles after the write
+        self._wait_for_zero(Status.BUSY, 1.0)
 
     def clear(self, *, flush: bool = False, timeout_s: float = 1.0) -> None:
         """Leave the error state.

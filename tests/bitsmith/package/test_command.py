@@ -2,11 +2,19 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bitsmith.cli import main
+from bitsmith.verify import longest_k
+from configs.errors import InputError
+from sw.compile import GemmShape, tiling
+from sw.compile.transfers import check_buffers
+
+from .machines import SMALL
 
 TINY = """\
 name: mine
@@ -72,6 +80,10 @@ REFUSED = [
     (["quickstart", "--k", "7"], "--k goes with an accelerator alone"),
     (["scribe_1m", "--k", "7"], "--k goes with an accelerator alone"),
     (["mx_8x8x4"], "takes e8m0 scales"),
+    (["tiny_4x4x"], "or model 'tiny_4x4x': did you mean 'tiny_4x4x4'?"),
+    (["{tiny}", "--k", "8388481"], "a job of this accelerator holds K up to 8388480"),
+    (["ice40_2x2x2", "--k", "1024"], "weight_beats is 256: set it to 520 or more"),
+    (["scribe_1m", "--config", "ice40_board_1x2x2"], "weight_beats is 136: set it to 220 or more"),
     (["{tmp}/none.yaml"], "cannot read"),
     (["{tiny}", "--out", "{tiny}"], "cannot write"),
     (["{tiny}", "--out", "{tiny}/below"], "cannot write"),
@@ -138,6 +150,66 @@ def test_an_interrupted_write_leaves_the_former_package(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "tiny.yaml"]
 
 
+def test_k_of_the_buffers(capsys, tmp_path: Path) -> None:
+    """Without --k an accelerator's widths hold for what its buffers hold; a longer K is refused."""
+    out = tmp_path / "made"
+    made = run(capsys, "ice40_2x2x2", "--format", "int4", "--out", out)
+    # three groups of 64 chunks and a header, and 60 chunks with one, are 256 beats
+    assert (made["k"], made["group_sizes"]) == (504, [128])
+    arguments = ["rtl", "ice40_2x2x2", "--format", "int4", "--out", str(tmp_path / "b"), "--k"]
+    assert main([*arguments, "505"]) == 2
+    assert "set it to 257 or more" in capsys.readouterr().err
+    assert main([*arguments, "504"]) == 0
+
+
+def test_longest_k_is_found_by_halving() -> None:
+    """The same K as by trying all of them."""
+    for group_size in (1, 3, 5, 16, 40):
+        for most in (1, 7, 40):
+            fitting = []
+            for k in range(1, most + 1):
+                shape = GemmShape(m=1, n=1, k=k, group_size=group_size)
+                with suppress(InputError):
+                    check_buffers(SMALL, tiling(SMALL, shape))
+                    fitting.append(k)
+            assert longest_k(SMALL, most, group_size) == fitting[-1]
+            assert fitting == list(range(1, fitting[-1] + 1))
+
+
+def test_where_widths_come_from(capsys, tiny: Path, tmp_path: Path) -> None:
+    def limits(*arguments: str | Path) -> tuple[str, dict]:
+        run(capsys, *arguments, "--out", tmp_path / "made")
+        text = (tmp_path / "made" / "README.md").read_text()
+        found = text[text.index("## Limits") : text.index("## Licence")]
+        return found, json.loads((tmp_path / "made" / "package.json").read_text())
+
+    text, described = limits(tiny, "--format", "int4", "--k", "96", "--group-size", "32")
+    assert "Made for K up to 96 in groups of 32 weights" in text
+    assert text.count("were proved for all weights of int4, K up to 96 in groups of 32") == 2
+    assert "not proved" not in text
+    assert (described["k"], described["group_sizes"]) == (96, [32])
+    text, described = limits(tiny, "--format", "int4", "--inner-bits", "20", "--outer-bits", "26")
+    assert text.count("bits were given, not proved") == 2 and "were proved" not in text
+    assert described["accelerator"]["inner_accumulator"]["bits"] == 20
+    text, _ = limits(tiny, "--format", "int4", "--inner-bits", "20")
+    assert "inner accumulator's 20 bits were given, not proved" in text
+    assert "given that the inner one holds" in text
+    text, described = limits("scribe_1m", "--config", "tiny_4x4x4", "--format", "int4")
+    assert "proved for the weights of scribe_1m, K up to 432 in groups of 128" in text
+    assert described["weights"] == "the weights of scribe_1m"
+
+
+def test_the_configuration_can_be_written_back(capsys, tiny: Path, tmp_path: Path) -> None:
+    """What package.json records is an accelerator file; it makes the same package again."""
+    run(capsys, tiny, "--format", "int4", "--k", "64", "--out", tmp_path / "a")
+    recorded = json.loads((tmp_path / "a" / "package.json").read_text())["accelerator"]
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(recorded))
+    run(capsys, again, "--format", "int4", "--k", "64", "--out", tmp_path / "b")
+    first, second = ((tmp_path / name / "package.json").read_text() for name in "ab")
+    assert first == second
+
+
 def test_readme_names_the_real_ports(capsys, tiny: Path, tmp_path: Path) -> None:
     """Ports of the README are those of the component, with their widths and directions."""
     from amaranth.lib.wiring import In
@@ -145,8 +217,6 @@ def test_readme_names_the_real_ports(capsys, tiny: Path, tmp_path: Path) -> None
     from bitsmith.package.readme import ports_table
     from hw.benches.batch import accelerator_verilog
     from hw.top import Accelerator
-
-    from .machines import SMALL
 
     table = ports_table(accelerator_verilog(SMALL))
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) \|", table, re.MULTILINE)

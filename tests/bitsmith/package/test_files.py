@@ -14,6 +14,10 @@ import yaml
 
 from bitsmith.package import package_files
 from bitsmith.package.identity import identity
+from bitsmith.package.options import option_parts
+from configs.accelerator import AcceleratorConfig
+from configs.load import build
+from sw.compile import Machine
 from sw.compile.registers import fingerprint
 
 from ...agreement.float_machines import FLOATS
@@ -125,6 +129,83 @@ def test_floating_point_machine() -> None:
     files = package_files(next(iter(FLOATS.values())), VERSION)
     assert "IS_FLOAT = 4, True" in files["driver/bitsmith_accelerator.py"]
     assert "float32" in files["README.md"]
+
+
+#: heading of an option's part, and words that it must hold
+OPTIONS = {
+    "### E8M0 scales": ("integer 2^c", "0..15"),
+    "### E4M3 scales": ("significand << shift", "2^-9"),
+    "### Zero points": ("level - zero point", "from bit"),
+    "### Requantizer": ("halves round up", "-128, 127"),
+    "### Special values": ("SLVERR", "every error that stops a job", "| 0 | 0 | 1 | "),
+    "### Floating-point activations": ("Inf and NaN", "float32", "the reference"),
+}
+
+
+def has_option(heading: str, machine: Machine) -> bool:
+    """Whether a machine has what a heading of ``OPTIONS`` is about."""
+    array = machine.accelerator
+    return {
+        "### E8M0 scales": array.scale.format == "e8m0",
+        "### E4M3 scales": array.scale.format == "e4m3",
+        "### Zero points": array.zero_point_bits > 0,
+        "### Requantizer": array.requantizer is not None,
+        "### Special values": array.programmable,
+        "### Floating-point activations": array.has_floats,
+    }[heading]
+
+
+def test_each_option_is_described_where_it_is() -> None:
+    machines = [*STAGES.values(), FLOATS["aligned in the row"], FLOATS["exact"]]
+    seen = set()
+    for made in machines:
+        text = option_parts(made)
+        assert all(len(line) <= 100 for line in text.splitlines())
+        for heading in OPTIONS:
+            assert (heading in text) == has_option(heading, made), (heading, made)
+            seen |= {(heading, heading in text)}
+    assert len(seen) == 2 * len(OPTIONS)
+
+
+@pytest.mark.parametrize("heading", OPTIONS)
+def test_options_say_what_they_must(heading: str) -> None:
+    machines = [STAGES["E8M0 by doubling"], STAGES["everything"], FLOATS["aligned in the row"]]
+    made = next(made for made in machines if has_option(heading, made))
+    for words in OPTIONS[heading]:
+        assert words in " ".join(option_parts(made).split(heading)[1].split())
+
+
+def test_the_readme_has_the_options() -> None:
+    assert "## Options\n\n### Special values\n" in small_files()["README.md"]
+    from ...agreement.machines import FAST
+
+    plain = package_files(FAST["4x4x4 bitmod_fp4"], VERSION)["README.md"]
+    assert "## Options" not in plain and "### Special values" not in plain
+
+
+def test_places_in_the_header() -> None:
+    """The bits that the README names are those that the packer writes."""
+    made = STAGES["everything"]
+    array, text = made.accelerator, option_parts(made)
+    assert array.requantizer is not None
+    first = made.header_bits - array.cols * array.zero_point_bits
+    assert f"from bit {first}+{array.zero_point_bits}c on" in text
+    shifts = made.parameter_bits - array.cols * array.requantizer.shift_bits
+    assert f"from bit {shifts}+{array.requantizer.shift_bits}c on" in text
+
+
+def test_widths_without_a_purpose_are_given() -> None:
+    readme = small_files()["README.md"]
+    assert readme.count("were given, not proved") == 2
+    recorded = json.loads(small_files()["package.json"])
+    assert recorded["k"] is None
+    assert build(AcceleratorConfig, recorded["accelerator"], "test") == SMALL.accelerator
+
+
+def test_surplus_packets_and_combined_writes() -> None:
+    text = " ".join(small_files()["README.md"].split())
+    assert "taken as the first of the next job" in text
+    assert "other bits of CONTROL, those still act" in text
 
 
 def test_a_name_cannot_break_a_comment() -> None:

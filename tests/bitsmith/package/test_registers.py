@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -123,6 +124,13 @@ def test_memory_mapped_backend(driver: ModuleType, tmp_path: Path) -> None:
 
     assert [register(name) for name in driver.SHAPE] == [3, 4, 5, 6, 7]
     assert register("CONTROL") == driver.Control.START
+    # what does not fit into a register is not written at all
+    for name, largest in driver.SHAPE.items():
+        assert largest == (1 << MAP.by_name[name].bits) - 1
+        for value in (largest + 1, -1):
+            with pytest.raises(driver.BadShape, match=f"{name} is {value}, .* 0..{largest}"):
+                accelerator.run(replace(job, shape={**job.shape, name: value}))
+    assert path.read_bytes() == stored
     # a file does not act: what its STATUS says is believed
     backend.write(MAP.offset("STATUS"), driver.Status.FAULT)
     with pytest.raises(driver.NotReady, match="FAULT"):
@@ -149,6 +157,11 @@ int main(void)
     if (!bitsmith_start(memory, &shape)) return 3;
     if (memory[BITSMITH_LAST_CHUNKS / 4] != 5 || memory[BITSMITH_TILES / 4] != 1) return 4;
     if (memory[BITSMITH_CONTROL / 4] != BITSMITH_CONTROL_START_MASK) return 5;
+    shape.chunks = 0x10000u;
+    if (bitsmith_shape_fits(&shape) || bitsmith_start(memory, &shape)) return 10;
+    if (memory[BITSMITH_CHUNKS / 4] != 4) return 11;
+    shape.chunks = 0xFFFFu;
+    if (!bitsmith_shape_fits(&shape)) return 12;
     memory[BITSMITH_STATUS / 4] = BITSMITH_STATUS_FAULT_MASK;
     if (bitsmith_start(memory, &shape)) return 6;
     bitsmith_abort(memory);

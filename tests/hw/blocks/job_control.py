@@ -25,7 +25,7 @@ class ControlModel(Model):
     def _reset(self) -> None:
         self.fault = self.was_busy = False
         self.errors = self.irq = self.inner = self.cycles = 0
-        self.single = False
+        self.single = self.abort = False
 
     def step(self, inputs: Values) -> Outputs:
         wish = inputs["control"]
@@ -37,8 +37,11 @@ class ControlModel(Model):
         found = inputs["errors_of_loading"]
         if wish & _START and ready and not possible:
             found |= _BAD_SHAPE
-        if wish & _ABORT and busy:
+        aborted = self.abort and busy
+        if aborted:
             found |= _ABORTED
+        closes = (inputs["errors_of_loading"] != 0 or aborted) and not self.fault
+        self.abort = bool(wish & _ABORT) and busy
         fatal = found != 0 and not self.fault
         refused = bool(wish & _START) and not ready
         start = bool(wish & _START) and ready and possible
@@ -46,6 +49,7 @@ class ControlModel(Model):
         outputs: Outputs = {
             "start": int(start),
             "stop": int(fatal),
+            "close": int(closes),
             "fault": int(self.fault),
             "clear": int(clear),
             "flush": int(bool(wish & _FLUSH) and not busy),

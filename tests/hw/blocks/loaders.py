@@ -112,7 +112,7 @@ class LoaderBlock(Block):
         rng, paces = random.Random(0), dict.fromkeys(("offer", *self.depths), 1.0)
         for job in wide_jobs():
             yield from first(self._job(job, paces, 0, rng), 10)
-            yield {RESET: 1}
+            yield {RESET: 1, "job": job.packed}
 
     def _job(self, job: Job, paces: dict[str, float], idle: int, rng: random.Random) -> Stimulus:
         """One job, started after ``idle`` cycles; an offered beat stays until it is accepted."""
@@ -127,7 +127,7 @@ class LoaderBlock(Block):
             start = not started and idle == 0
             inputs = offer | {"beats__valid": bool(offer), "start": start}
             inputs |= {f"{kind}__ready": rng.random() < paces[kind] for kind in kinds}
-            if started:
+            if started or start:
                 inputs["job"] = job.packed
             outputs = yield inputs
             if offer and outputs["beats__ready"]:

@@ -91,7 +91,8 @@ class FileModel(Model):
             size = (1 << max(f.low + f.bits for f in register.fields)) - 1
             if register.access == "wo":
                 pulses[name] = data & mask & size if here else 0
-                pulses[f"{name}_written"] = int(here)
+                whole = mask & (1 << register.bits) - 1 == (1 << register.bits) - 1
+                pulses[f"{name}_written"] = int(here and whole)
             elif register.access == "w1c":
                 pulses[f"{name}_clear"] = data & mask & size if here else 0
             elif register.access == "rw" and here:

@@ -126,7 +126,7 @@ class SequencerBlock(Block):
         here = dict.fromkeys(names, False)
         for _ in range(0 if fast else rng.choice((0, 0, 2))):
             yield {"start": 0, "tile_done": 0}
-        yield {"start": 1, "tile_done": 0}
+        yield {"job": job.packed, "start": 1, "tile_done": 0}
         tiles, draining = job.tiles, 0
         while tiles:
             here = {name: here[name] or rng.random() < paces[name] for name in names}
@@ -143,7 +143,7 @@ class SequencerBlock(Block):
 
     def _long_waits(self, job: Job) -> Stimulus:
         """A job that waits thousands of cycles for each cause, so that all counters grow."""
-        yield {"start": 1, "tile_done": 0}
+        yield {"job": job.packed, "start": 1, "tile_done": 0}
         waiting = 0
         for cycle in range(1 << 20):
             inputs = {"job": job.packed, "start": 0, "header_valid": 1}
@@ -167,7 +167,7 @@ class SequencerBlock(Block):
         rng = random.Random(0)
         for job in wide_jobs():
             yield from first(self._job(job, rng, fast=True), 10 * self.slots)
-            yield {RESET: 1}
+            yield {RESET: 1, "job": job.packed}
         yield from self._long_waits(Job(2, 1200, 1, 1))
 
     def exhaustive(self) -> Stimulus | None:

@@ -21,7 +21,7 @@ class WalkerModel(Model):
     def step(self, inputs: Values) -> Outputs:
         place = self.place
         outputs: Outputs = {"active": int(place.active)}
-        if place.active:
+        if place.active and not inputs[RESET]:
             flags = place.flags(inputs["job"])
             outputs |= flags
             if inputs["advance"]:
@@ -57,7 +57,7 @@ class WalkerBlock(Block):
 
     def _job(self, job: Job, pace: float, rng: random.Random) -> Stimulus:
         """Start a job and walk to its end, advancing with probability ``pace``."""
-        outputs = yield {"start": 1, "advance": 0}
+        outputs = yield {"job": job.packed, "start": 1, "advance": 0}
         left = ((job.groups - 1) * job.chunks + job.last_chunks) * job.tiles
         while left:
             advance = rng.random() < pace
@@ -72,7 +72,7 @@ class WalkerBlock(Block):
             yield from self._job(job, 1.0, rng)
         for job in wide_jobs():
             yield from first(self._job(job, 1.0, rng), 600)
-            yield {RESET: 1}
+            yield {RESET: 1, "job": job.packed}
 
     def exhaustive(self) -> Stimulus | None:
         """Every job whose counts are 1 to 3, back to back."""
