@@ -48,7 +48,7 @@ class Model:
             self.refused = bool(wish & START) or (self.refused and not wish & CLEAR)
             return SLVERR if wish & START else OKAY
         elif register.name == "SPECIAL_WRITE":
-            return SLVERR if busy else OKAY
+            return SLVERR if busy and strobe & 1 else OKAY  # its bits are in the lowest byte
         return OKAY
 
     def check(self, address: int, value: int) -> None:
