@@ -49,9 +49,14 @@ def test_jobs_reach_what_they_are_meant_to() -> None:
     ("block", "old", "new", "where"),
     [
         # the published defect: an addend with the smaller exponent is not moved
-        ("pe_0_0__accumulator", "exponent >= ring", "1'h1 | exponent >= ring", "inner"),
-        ("pe_0_0__accumulator", "exponent - ring", "exponent + ring", "inner"),
-        ("dequantizer_0_0", "$signed(upper) + ", "$signed(upper) - ", "outer"),
+        (
+            "pe_0_0__accumulator",
+            "= { 1'h0, exponent } >= ring",
+            "= 1'h1 | { 1'h0, exponent } >= ring",
+            "inner",
+        ),
+        ("pe_0_0__accumulator", "exponent } - { 1'h0, ring", "exponent } + { 1'h0, ring", "inner"),
+        ("dequantizer_0_0", "upper }) + ", "upper }) - ", "outer"),
         ("activations_0", "? parts_1[16:12] :", "? parts_0[16:12] :", "inner"),
     ],
 )
