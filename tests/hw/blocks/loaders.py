@@ -51,6 +51,7 @@ class LoaderModel(Model):
             place.start()
         if inputs[RESET]:
             self._reset()
+            del outputs["error"]  # the job need not hold any more
         return outputs
 
     def _accept(self, kind: str, inputs: Values) -> int:

@@ -55,6 +55,9 @@ class SequencerModel(Model):
         self.cycle += 1
         if inputs[RESET]:
             self._reset()
+            # the job need not hold any more
+            for name in ("issue", "chunk_done", "group_done"):
+                del outputs[name]
         return outputs
 
     @property
