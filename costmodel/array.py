@@ -218,11 +218,12 @@ def _control_outputs(machine: Machine) -> int:
 
 
 def drain(machine: Machine) -> Structure:
-    """``hw.array.ResultDrain``: a tile that is loaded or shifted by a row, and its row counter."""
+    """``hw.array.ResultDrain``: a tile, the row that is selected of it, and the row counter."""
     array = machine.accelerator
-    held = enabled_register(array.rows * array.cols * machine.outer_sum_bits)
-    loaded = Structure(mux2_bits=held.flip_flop_bits)
-    parts = held + loaded + counter(array.rows.bit_length()) + enabled_register(1)
+    row_bits = array.cols * machine.outer_sum_bits
+    held = enabled_register(array.rows * row_bits)
+    selection = Structure(mux2_bits=(array.rows - 1) * row_bits)
+    parts = held + selection + counter(array.rows.bit_length()) + enabled_register(1)
     if array.has_floats:
         # control of ``FloatEncoder``
         return parts + enabled_register(mark_bits(machine))

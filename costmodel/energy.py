@@ -148,9 +148,10 @@ def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
     if array.buffers:
         prices["buffers.write"] = figures.sram_write_energy_pj_per_bit
         prices["buffers.read"] = figures.sram_read_energy_pj_per_bit
-    # every row sent shifts the whole tile, and a tile is loaded once
-    tile_moves = 1 + 1 / array.rows
-    prices["drain"] = prices["drain"] * tile_moves / machine.result_beat_bits
+    # a tile is loaded once; every row sent passes one multiplexer of each level of the selection
+    levels = (array.rows - 1).bit_length()
+    selection = switching(Structure(mux2_bits=levels * array.cols * machine.outer_sum_bits))
+    prices["drain"] = (prices["drain"] / array.rows + selection) / machine.result_beat_bits
     # two counters step; a step changes two bits on average, as four bits of random data do
     prices["control"] = switching(counter(4).times(2))
     for port in ("weights", "activations", "results"):

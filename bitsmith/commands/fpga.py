@@ -91,11 +91,18 @@ def _text(result: dict[str, Any], report: FpgaReport) -> str:
             *lines,
             f"Fmax {result['fmax_mhz']:.1f} MHz, the worst of {seeds} "
             f"(nextpnr, --freq {result['freq_mhz']:g})",
+            *_limit(report),
             f"{result['gops']:.2f} GOPS, {result['gops_per_klut']:.3f} per kLUT: 2 operations x "
             f"rows x cols x lanes / slots ({result['macs_per_cycle']:g} products per cycle) at "
             "Fmax and full utilization",
         ]
     )
+
+
+def _limit(report: FpgaReport) -> list[str]:
+    """The path that limits the worst seed."""
+    worst = min(report.placements, key=lambda placement: placement.fmax_mhz)
+    return [f"limited by {worst.slowest}"] if worst.slowest else []
 
 
 def _reason(report: FpgaReport) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from amaranth.lib import wiring
 
 from configs.errors import InputError
-from hw.emit import to_rtlil
+from hw.emit import to_rtlil, without_collision_checks
 from sw.compile import Machine
 
 from .families import Resources
@@ -74,8 +74,8 @@ class FpgaReport:
 
         Keys: ``target``, ``device``, ``used``, ``available``, ``percent`` (each with ``lut``,
         ``flip_flops``, ``bram``, ``dsp``), ``placed``, ``fmax_mhz`` (null without placement),
-        ``seeds`` (list of ``seed``, ``fmax_mhz``), ``freq_mhz``, ``macs_per_cycle``, ``gops``,
-        ``gops_per_klut``, ``wrapper_cells``, ``dsp_allowed``.
+        ``seeds`` (list of ``seed``, ``fmax_mhz``, ``slowest``), ``freq_mhz``, ``macs_per_cycle``,
+        ``gops``, ``gops_per_klut``, ``wrapper_cells``, ``dsp_allowed``.
         """
         used, available = asdict(self.used), asdict(self.target.available)
         return {
@@ -89,7 +89,14 @@ class FpgaReport:
             },
             "placed": bool(self.placements),
             "fmax_mhz": self.fmax_mhz,
-            "seeds": [{"seed": p.seed, "fmax_mhz": p.fmax_mhz} for p in self.placements],
+            "seeds": [
+                {
+                    "seed": placement.seed,
+                    "fmax_mhz": placement.fmax_mhz,
+                    "slowest": placement.slowest and asdict(placement.slowest),
+                }
+                for placement in self.placements
+            ],
             "freq_mhz": self.freq_mhz,
             "macs_per_cycle": self.macs_per_cycle,
             "gops": None if self.gops is None else round(self.gops, 3),
@@ -159,23 +166,14 @@ def implement(
         design = PinWrapper(design=design)
         wrapper_cells = design.cells
     say(f"synthesis for {target.name}")
-    cells, made = netlist(to_rtlil(design, _TOP), target.script(dsp=dsp), top=_TOP)
+    source = without_collision_checks(to_rtlil(design, _TOP))
+    cells, made = netlist(source, target.script(dsp=dsp), top=_TOP)
     used = target.cells.resources(cells)
     say(f"{used.lut:,} LUTs, {used.flip_flops:,} flip-flops after synthesis")
     check_fits(used, target)
     placements: tuple[Placement, ...] = ()
     if place:
-        with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-            started = [
-                pool.submit(place_and_route, made, target, seed=seed, freq_mhz=freq_mhz)
-                for seed in seeds
-            ]
-            say(f"place and route with seeds {', '.join(map(str, seeds))}")
-            try:
-                placements = tuple(_told(run.result(), say) for run in started)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        placements = _placed(made, target, seeds, freq_mhz, jobs=jobs, say=say)
         counted = {n: v for n, v in placements[0].used.items() if v is not None}
         used = replace(used, **counted)
     return FpgaReport(
@@ -189,6 +187,30 @@ def implement(
     )
 
 
+def _placed(
+    made: bytes,
+    target: Target,
+    seeds: Sequence[int],
+    freq_mhz: float,
+    *,
+    jobs: int | None,
+    say: Callable[[str], None],
+) -> tuple[Placement, ...]:
+    """Place and route a netlist once per seed."""
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        started = [
+            pool.submit(place_and_route, made, target, seed=seed, freq_mhz=freq_mhz)
+            for seed in seeds
+        ]
+        say(f"place and route with seeds {', '.join(map(str, seeds))}")
+        try:
+            return tuple(_told(run.result(), say) for run in started)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def _told(placement: Placement, say: Callable[[str], None]) -> Placement:
-    say(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz")
+    limit = f", limited by {placement.slowest}" if placement.slowest else ""
+    say(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz{limit}")
     return placement

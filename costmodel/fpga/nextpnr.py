@@ -32,6 +32,28 @@ _TOO_LARGE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlowPath:
+    """The path that limits a clock.
+
+    Attributes
+    ----------
+    start, end : net that it begins with; cell and port that it ends at.
+    ns : its delay, clock to output and setup included.
+    routing_ns : that of the wires.
+    """
+
+    start: str
+    end: str
+    ns: float
+    routing_ns: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.start} to {self.end}, {self.ns:.1f} ns, {self.routing_ns:.1f} of them routing"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """One run of place and route.
 
@@ -41,12 +63,14 @@ class Placement:
     fmax_mhz : highest frequency of the slowest clock, as nextpnr reports it after routing.
     used, available : cells of the report; flip-flops of iCE40 are part of its logic cells, and
         counted by synthesis (None here).
+    slowest : the path that sets ``fmax_mhz``; None if the report has none.
     """
 
     seed: int
     fmax_mhz: float
     used: dict[str, int | None]
     available: dict[str, int | None]
+    slowest: SlowPath | None = None
 
 
 def missing_nextpnr(target: Target) -> str | None:
@@ -77,7 +101,25 @@ def parse_report(report: dict[str, Any], target: Target, seed: int) -> Placement
         }
         for key in ("used", "available")
     }
-    return Placement(seed=seed, fmax_mhz=round(min(clocks), 2), **found)
+    slowest = slow_path(report)
+    return Placement(seed=seed, fmax_mhz=round(min(clocks), 2), slowest=slowest, **found)
+
+
+def slow_path(report: dict[str, Any]) -> SlowPath | None:
+    """The slowest path from a clock to the same clock in a report."""
+    paths = [p["path"] for p in report.get("critical_paths", ()) if p["from"] == p["to"]]
+    delays = [sum(step["delay"] for step in path) for path in paths]
+    if not paths:
+        return None
+    path = paths[delays.index(max(delays))]
+    wires = [step for step in path if step["type"] == "routing"]
+    last = path[-1]["to"]
+    return SlowPath(
+        start=wires[0]["net"] if wires else path[0]["from"]["cell"],
+        end=f"{last['cell']}.{last['port']}",
+        ns=round(max(delays), 2),
+        routing_ns=round(sum(step["delay"] for step in wires), 2),
+    )
 
 
 def place_and_route(netlist: bytes, target: Target, *, seed: int, freq_mhz: float) -> Placement:
@@ -103,8 +145,8 @@ def place_and_route(netlist: bytes, target: Target, *, seed: int, freq_mhz: floa
     kept = cache_folder() / "fpga" / f"{digest}.report.json"
     if not kept.is_file():
         report = _run(package, target, options, netlist)
-        # the netlist's critical paths are long, and only the totals are of use later
-        short = {name: report[name] for name in ("fmax", "utilization")}
+        names = ("fmax", "utilization", "critical_paths")
+        short = {name: report[name] for name in names if name in report}
         keep(kept, json.dumps(short).encode())
     return parse_report(json.loads(kept.read_text()), target, seed)
 

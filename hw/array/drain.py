@@ -1,6 +1,6 @@
 """Second buffer of the outer results: drains one row per beat while the next tile computes."""
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,15 +80,12 @@ class ResultDrain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        held = Signal(data.ArrayLayout(self.results.shape().elem_shape, len(self.results)))
+        held = Signal(self.results.shape(), reset_less=True)
         remaining = Signal(range(self.rows + 1))
         ends_job = Signal()
         tile_end = Signal()
         taken = Signal()
-        row = data.View(
-            data.ArrayLayout(signed(self.bits), self.cols),
-            held.as_value()[: self.cols * self.bits],
-        )
+        row = self._row(m, held.as_value(), remaining)
         marks = Cat(remaining == 1, ends_job & (remaining == 1))
         if self.float_exponents is not None:
             offered, sent_marks = self._encoded(m, row, remaining != 0, marks, taken)
@@ -106,7 +103,6 @@ class ResultDrain(wiring.Component):
         ]
         with m.If(taken):
             m.d.sync += remaining.eq(remaining - 1)
-            m.d.sync += held.as_value().eq(held.as_value() >> (self.cols * self.bits))
         with m.If(self.load):
             m.d.sync += [
                 held.eq(self.results),
@@ -114,6 +110,21 @@ class ResultDrain(wiring.Component):
                 ends_job.eq(self.job_end),
             ]
         return m
+
+    def _row(self, m: Module, held: Value, remaining: Signal) -> data.View:
+        """The next row to send.
+
+        Rows stay where they are and are selected: moving them all with every beat accepted would
+        make one long path, from the other side's ready to every flip-flop.
+        """
+        row = Signal(data.ArrayLayout(signed(self.bits), self.cols))
+        # the low bits tell all counts but 0 from each other
+        with m.Switch(remaining[: (self.rows - 1).bit_length()]):
+            for index in range(self.rows):
+                left = (self.rows - index) % (1 << (self.rows - 1).bit_length())
+                with m.Default() if index == self.rows - 1 else m.Case(left):
+                    m.d.comb += row.as_value().eq(held.word_select(index, len(row.as_value())))
+        return row
 
     def _requantized(self, m: Module, row, valid, marks, taken: Signal):
         """Send ``row`` through the requantizer; its output payload and marks."""

@@ -1,6 +1,8 @@
 """Double-buffered tiles of one operand: one half fills while the other is read."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from dataclasses import dataclass
+
+from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,6 +10,20 @@ from amaranth.lib.wiring import In, Out
 from configs.timing import TILE_COUNT_BITS
 from hw.array import Walker, job_layout
 from sw.compile.transfers import OperandPort
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """What the two halves hold.
+
+    ``full`` halves, ``filled`` beats in the half that fills; ``beat`` and ``loaded`` complete a
+    beat and its tile.
+    """
+
+    full: Signal
+    filled: Signal
+    beat: Signal
+    loaded: Signal
 
 
 class TileBuffer(wiring.Component):
@@ -73,39 +89,32 @@ class TileBuffer(wiring.Component):
         most = max(port.words.values())
         word_bits = port.beat_bits if most == 1 else port.stream_bits
         row = unsigned(most * word_bits)
+        # a row that is written is never read in the same cycle
+        attributes = {"no_rw_check": 1}
         m.submodules.memory = memory = Memory(
-            shape=row, depth=(1 << places) + port.half_beats, init=[]
+            shape=row, depth=(1 << places) + port.half_beats, init=[], attrs=attributes
         )
         write = memory.write_port(granularity=word_bits)
         read = memory.read_port()
-        full = Signal(range(3))
-        filled = Signal(places)  # beats in the half that fills
-        length = Signal(places)  # of a tile, less 1
-        length_known = Signal()
-        loaded = self._fill(m, write, full, filled)
-        with m.If(loaded):
-            m.d.sync += [length.eq(filled), length_known.eq(1), filled.eq(0)]
-        with m.If(self.start):
-            m.d.sync += length_known.eq(0)
-
-        address = Signal(places)
-        released = self._read(
-            m,
-            read,
-            address=address,
-            available=full.any() | (address != filled),
-            at_end=length_known & (address == length),
+        held = _Held(
+            full=Signal(range(3), name="full"),
+            filled=Signal(places, name="filled"),
+            beat=Signal(name="beat"),
+            loaded=Signal(name="loaded"),
         )
-        m.d.sync += full.eq(full + loaded - released)
+        self._fill(m, write, held)
+        released = self._read(m, read, held)
+        m.d.sync += held.full.eq(held.full + held.loaded - released)
         m.d.comb += self.beats.payload.eq(read.data)
         return m
 
-    def _fill(self, m: Module, write, full: Signal, filled: Signal) -> Signal:
-        """Words into the free half; returns the pulse that completes a tile."""
+    def _fill(self, m: Module, write, held: _Held) -> None:
+        """Words into the free half."""
         port, words = self.port, self.port.words
         m.submodules.walker = walker = Walker()
         write_half = Signal()
         missing = Signal(TILE_COUNT_BITS)  # passes that no tile was loaded for
+        any_missing = Signal()
         word = Signal(range(max(2, *words.values())))
         header_next = Signal(init=int("header" in words))
         parameters_next = Signal(init=int("parameters" in words))
@@ -113,46 +122,49 @@ class TileBuffer(wiring.Component):
         tile_end = Signal()
         beat_end = Signal()
         accepted = self.words.valid & self.words.ready
-        loaded = Signal()
         words_of_beat = Mux(header_next, words.get("header", 1), words["chunk"])
         if "parameters" in words:
             words_of_beat = Mux(parameters_next, words["parameters"], words_of_beat)
         m.d.comb += [
             walker.job.eq(self.job),
             walker.start.eq(self.start),
-            walker.advance.eq(accepted & beat_end & chunk_next),
+            walker.advance.eq(held.beat & chunk_next),
             tile_end.eq(chunk_next & walker.last_chunk & walker.last_group),
             beat_end.eq(word + 1 == words_of_beat),
-            loaded.eq(accepted & beat_end & tile_end),
-            self.words.ready.eq(missing.any() & (full != 2)),
+            held.beat.eq(accepted & beat_end),
+            held.loaded.eq(held.beat & tile_end),
+            self.words.ready.eq(any_missing & (held.full != 2)),
             self.short.eq(accepted & self.last & ~(beat_end & tile_end)),
-            self.long.eq(loaded & ~self.last),
-            self.too_large.eq(accepted & beat_end & ~tile_end & (filled == port.half_beats - 1)),
-            write.addr.eq(Cat(filled, write_half)),
+            self.long.eq(held.loaded & ~self.last),
+            self.too_large.eq(held.beat & ~tile_end & (held.filled == port.half_beats - 1)),
+            write.addr.eq(Cat(held.filled, write_half)),
             write.data.eq(self.words.payload.replicate(len(write.en))),
             write.en.eq(accepted << word),
         ]
         with m.If(accepted):
             m.d.sync += word.eq(Mux(beat_end, 0, word + 1))
             with m.If(beat_end):
-                m.d.sync += filled.eq(filled + 1)
+                m.d.sync += held.filled.eq(held.filled + 1)
                 m.d.sync += parameters_next.eq(0)
                 with m.If(~parameters_next & int("header" in words)):
                     m.d.sync += header_next.eq(chunk_next & walker.last_chunk)
-        with m.If(loaded):
+        more = missing > self.passes
+        with m.If(held.loaded):
             m.d.sync += [
+                held.filled.eq(0),
                 write_half.eq(~write_half),
                 parameters_next.eq(int("parameters" in words)),
-                missing.eq(Mux(missing > self.passes, missing - self.passes, 0)),
+                missing.eq(Mux(more, missing - self.passes, 0)),
+                any_missing.eq(more),
             ]
         with m.If(self.start):
-            m.d.sync += missing.eq(self.tiles)
-        return loaded
+            m.d.sync += [missing.eq(self.tiles), any_missing.eq(self.tiles != 0)]
 
-    def _read(self, m: Module, read, *, address: Signal, available, at_end) -> Signal:
+    def _read(self, m: Module, read, held: _Held) -> Signal:
         """Beats out of the other half, pass after pass; returns the pulse that releases a tile."""
         read_half = Signal()
         unread = Signal(TILE_COUNT_BITS)  # passes of the job still to be read, this one included
+        any_unread = Signal()
         # worked out a pass ahead: this pass is the tile's last; how far the one after the next is
         last_pass = Signal()
         ahead = Signal(TILE_COUNT_BITS, init=2)
@@ -160,8 +172,10 @@ class TileBuffer(wiring.Component):
         started = Signal()
         reading = Signal()
         released = Signal()
+        address = Signal(len(held.filled))
+        available, at_end = self._place(m, held, address, reading, last_pass)
         m.d.comb += [
-            reading.eq(unread.any() & available & (~self.beats.valid | self.beats.ready)),
+            reading.eq(any_unread & available & (~self.beats.valid | self.beats.ready)),
             released.eq(reading & at_end & last_pass),
             read.addr.eq(Cat(address, read_half)),
             read.en.eq(reading),
@@ -170,14 +184,49 @@ class TileBuffer(wiring.Component):
         m.d.sync += [one_pass.eq(self.passes == 1), started.eq(self.start)]
         with m.If(started):  # nothing is there to be read yet
             m.d.sync += last_pass.eq((self.passes == 1) | (unread == 1))
-        with m.If(reading):
-            m.d.sync += address.eq(address + 1)
-            with m.If(at_end):
-                m.d.sync += [address.eq(0), ahead.eq(ahead + 1), unread.eq(unread - 1)]
-                m.d.sync += last_pass.eq((ahead == self.passes) | (unread == 2))
+        with m.If(reading & at_end):
+            m.d.sync += [
+                ahead.eq(ahead + 1),
+                unread.eq(unread - 1),
+                any_unread.eq(unread != 1),
+                last_pass.eq((ahead == self.passes) | (unread == 2)),
+            ]
         with m.If(released):
             m.d.sync += [ahead.eq(2), last_pass.eq(one_pass | (unread == 2))]
             m.d.sync += read_half.eq(~read_half)
         with m.If(self.start):
-            m.d.sync += unread.eq(self.tiles)
+            m.d.sync += [unread.eq(self.tiles), any_unread.eq(self.tiles != 0)]
         return released
+
+    def _place(self, m: Module, held: _Held, address: Signal, reading, last_pass):
+        """Walk through a tile; returns whether its beat is there, and whether it is the last.
+
+        Both are flip-flops: the next address is one of three, each compared with what it may meet
+        while it is not yet known which one it will be.
+        """
+        full, filled = held.full, held.filled
+        length = Signal(len(address))  # of a tile, less 1
+        length_known = Signal()
+        available = Signal()
+        at_end = Signal()
+        with m.If(held.loaded):
+            m.d.sync += [length.eq(filled), length_known.eq(1)]
+        with m.If(self.start):
+            m.d.sync += length_known.eq(0)
+
+        following = (address + 1)[: len(address)]
+
+        def next_is(limit: Signal) -> Value:
+            moved = Mux(at_end, limit == 0, following == limit)
+            return Mux(reading, moved, address == limit)
+
+        is_filled = next_is(filled)
+        still_full = Mux(reading & at_end & last_pass, full == 2, full.any())
+        known_end = Mux(held.loaded, is_filled, length_known & next_is(length))
+        m.d.sync += [
+            available.eq(still_full | held.beat | ~is_filled),
+            at_end.eq(known_end & ~self.start),
+        ]
+        with m.If(reading):
+            m.d.sync += address.eq(Mux(at_end, 0, following))
+        return available, at_end

@@ -135,7 +135,7 @@ class _Harness:
         if self.parameters:
             words = Mux(self.beat == 0, port.words["parameters"], words)
         self.words = words
-        accepted = buffer.words.valid & buffer.words.ready
+        self.accepted = accepted = buffer.words.valid & buffer.words.ready
         self.beat_ends = accepted & (self.word == words - 1)
         tile_ends = self.beat_ends & (self.beat == self.length - 1)
         self.loaded = Signal(name="tile_loaded")
@@ -259,6 +259,13 @@ class _Harness:
         known, length = see("length_known", 1), see("length", self.places)
         checks.always("length", ~known | (self.unread == 0) | (length == self.length - 1))
         checks.always("length is known", known | (self.full == 0))
+        busy, ends = self.unread != 0, known & (self.place == self.length - 1)
+        checks.always("passes are left", see("any_unread", 1) == busy)
+        checks.always("a beat is there", see("available", 1) == there)
+        checks.always("the tile's last", ~busy | (see("at_end", 1) == ends))
+        # the memory need not define what a row is while it is written (no_rw_check)
+        rows = see("read__addr", self.places + 1) == see("write__addr", self.places + 1)
+        checks.always("no row is read and written", ~(self.reading & self.accepted & rows))
         reads = see("reading", 1) == self.reading
         checks.always("reads when it can", reads)
         offer = buffer.beats.payload
@@ -268,6 +275,8 @@ class _Harness:
         """As many tiles as the passes need, and no more."""
         m, checks = self.m, self.checks
         missing = self._see("missing", TILE_COUNT_BITS)
+        any_missing = self._see("any_missing", 1)
+        checks.always("tiles are missing", any_missing == (missing != 0))
         twice = Signal(TILE_COUNT_BITS + 1)
         m.d.comb += twice.eq(self.passes << 1)
         covered = Mux(self.full == 0, 0, Mux(self.full == 1, self.passes, twice))

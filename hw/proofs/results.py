@@ -209,14 +209,9 @@ class _DrainHarness:
         inside: Value = Const(0)
         if spec.requantizer is not None:
             inside = self._inside(taken)
-        rest = Signal(len(self.tile))
-        with self.m.Switch(taken):
-            for row in range(spec.rows):
-                with self.m.Case(row):
-                    self.m.d.comb += rest.eq(self.tile >> (row * spec.cols * spec.bits))
         checks.always("rows left", Mux(self.pending, self.sent < spec.rows, remaining == 0))
         checks.always("rows taken", ~self.pending | (taken == self.sent + inside))
-        checks.always("held rows", (remaining == 0) | (held == rest))
+        checks.always("held rows", (remaining == 0) | (held == self.tile))
         checks.always("end of the job", ~self.pending | (ends_job == self.job_end))
 
     def _inside(self, taken: Value) -> Value:

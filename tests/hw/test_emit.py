@@ -1,5 +1,6 @@
 """Emitted Verilog: reproducible, free of paths, merged where modules are equal, free of lint."""
 
+import json
 import os
 import re
 import subprocess
@@ -19,10 +20,12 @@ from configs.accelerator import BufferConfig, StreamConfig
 from configs.errors import InputError
 from configs.schema import AcceleratorConfig, AccumulatorConfig
 from hw.benches.toolchain import verilator_environment, verilator_root
-from hw.emit import run_yosys, to_rtlil, to_verilog
+from hw.emit import run_yosys, to_rtlil, to_verilog, without_collision_checks
+from hw.memory import TileBuffer
 from hw.terms import TermDecoder
 from hw.top import Accelerator
 from sw.compile import Machine
+from sw.compile.transfers import OperandPort
 from sw.formats import FormatFamily, family_terms, get_family
 
 from .benches_cocotb.designs import TERNARY, small_machine
@@ -259,3 +262,37 @@ def test_plain_names_stay_distinct():
 def test_a_failure_of_yosys_carries_its_log():
     with pytest.raises(RuntimeError, match=r"Yosys failed: (.|\n)*nonexistent"):
         run_yosys("read_rtlil nonexistent.il")
+
+
+def test_memories_whose_rows_are_not_read_while_written(tmp_path) -> None:
+    """Yosys makes nothing for collisions that cannot be, from RTLIL or from the Verilog."""
+    port = OperandPort(
+        name="t",
+        kinds={"chunk": 24},
+        beat_bits=32,
+        stream_bits=16,
+        half_beats=300,
+        stationary=False,
+    )
+    rtlil = to_rtlil(TileBuffer(port=port), "top")
+    texts = {
+        "checked.il": rtlil,
+        "unchecked.il": without_collision_checks(rtlil),
+        "unchecked.v": to_verilog(TileBuffer(port=port), "top"),
+    }
+    assert "(* no_rw_check *)\n  reg [31:0] memory [811:0];" in texts["unchecked.v"]
+    found = {}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        read = "read_rtlil" if name.endswith(".il") else "read_verilog"
+        stat = f"tee -q -o {tmp_path}/stat.json stat -json"
+        run_yosys(f"{read} {tmp_path}/{name}\nsynth_ecp5 -nodsp -top top\n{stat}")
+        cells = json.loads((tmp_path / "stat.json").read_text())["design"]["num_cells_by_type"]
+        assert cells["DP16KD"] == 2
+        found[name] = cells["TRELLIS_FF"]
+    assert found["unchecked.il"] == found["unchecked.v"] <= found["checked.il"] - 16
+
+
+def test_other_memories_are_left_alone() -> None:
+    rtlil = to_rtlil(Accelerator(machine=small_machine()), "top")
+    assert "$memrd_v2" in rtlil and without_collision_checks(rtlil) == rtlil

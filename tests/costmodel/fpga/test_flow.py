@@ -25,6 +25,7 @@ from costmodel.fpga import (
 )
 from costmodel.fpga import nextpnr as pnr
 from costmodel.fpga.flow import check_fits
+from costmodel.fpga.nextpnr import SlowPath
 
 from ...agreement.machines import machine
 
@@ -109,6 +110,32 @@ def test_report_of_ice40_takes_the_slowest_clock() -> None:
     placed = parse_report(ICE40_REPORT, UP5K, 1)
     assert placed.fmax_mhz == 17.5
     assert placed.used == {"lut": 3304, "flip_flops": None, "bram": 2, "dsp": 0}
+
+
+def step(kind: str, delay: float, cell: str = "a", port: str = "Q", **more: object) -> dict:
+    """One step of a path in a report."""
+    return {
+        "type": kind,
+        "delay": delay,
+        "from": {"cell": "x"},
+        "to": {"cell": cell, "port": port},
+    } | more
+
+
+def test_the_slowest_path_of_a_clock_is_told() -> None:
+    path = [step("clk-to-q", 0.5), step("routing", 2.0, net="sum[3]"), step("logic", 0.25)]
+    path += [step("routing", 3.0, "b", "D", net="carry"), step("setup", 0.25, "b", "D")]
+    short = [step("clk-to-q", 0.5), step("setup", 0.5)]
+    across = [step("routing", 50.0, net="between")]
+    paths = [
+        {"from": "posedge clk", "to": "posedge clk", "path": short},
+        {"from": "posedge clk", "to": "posedge clk", "path": path},
+        {"from": "<async>", "to": "posedge clk", "path": across},
+    ]
+    slowest = parse_report(ECP5_REPORT | {"critical_paths": paths}, ECP5, 1).slowest
+    assert slowest == SlowPath(start="sum[3]", end="b.D", ns=6.0, routing_ns=5.0)
+    assert str(slowest) == "sum[3] to b.D, 6.0 ns, 5.0 of them routing"
+    assert parse_report(ECP5_REPORT, ECP5, 1).slowest is None
 
 
 def test_report_without_a_clock_is_refused() -> None:
