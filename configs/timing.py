@@ -24,9 +24,9 @@ QUEUE_CYCLES = 1
 START_CYCLES = 1
 
 #: last word of a beat accepted into a tile buffer -> the beat is offered to the array
-BUFFER_CYCLES = 2
+BUFFER_CYCLES = 3
 #: start bit written over AXI4-Lite -> job accepted
-REGISTER_CYCLES = 1
+REGISTER_CYCLES = 2
 
 #: groups whose header may wait between the weight stream and the array
 HEADER_QUEUE_GROUPS = 2

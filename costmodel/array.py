@@ -223,7 +223,7 @@ def drain(machine: Machine) -> Structure:
     row_bits = array.cols * machine.outer_sum_bits
     held = enabled_register(array.rows * row_bits)
     selection = Structure(mux2_bits=(array.rows - 1) * row_bits)
-    parts = held + selection + counter(array.rows.bit_length()) + enabled_register(1)
+    parts = held + selection + counter((array.rows - 1).bit_length()) + enabled_register(2)
     if array.has_floats:
         # control of ``FloatEncoder``
         return parts + enabled_register(mark_bits(machine))

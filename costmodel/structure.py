@@ -89,9 +89,9 @@ def counter(bits: int) -> Structure:
 
 
 def queue(width: int, depth: int) -> Structure:
-    """``SyncFIFO``: storage, two pointers, level."""
-    pointers = 2 * (depth - 1).bit_length() + depth.bit_length()
-    return Structure(memory_bits=width * depth) + counter(pointers)
+    """``hw.array.Queue``: storage, two places, whether there is room and a word."""
+    places = counter(2 * (depth - 1).bit_length())
+    return Structure(memory_bits=width * depth) + places + enabled_register(2)
 
 
 def compressor(widths: list[int]) -> Structure:

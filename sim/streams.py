@@ -87,8 +87,8 @@ class BufferedInput:
         """The next beat enters its queue, not before cycle ``room``; returns the cycle."""
         if self.pass_index == 0 and self.beat_index == 0:
             self._load()
-        read = max(self.written[self.beat_index] + 1, self.accepted)
-        self.accepted = max(read + BUFFER_CYCLES - 1, room)
+        read = max(self.written[self.beat_index] + BUFFER_CYCLES - 1, self.accepted)
+        self.accepted = max(read + 1, room)
         self.beat_index += 1
         if self.beat_index == len(self.words):
             self.beat_index = 0

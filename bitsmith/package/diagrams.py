@@ -85,7 +85,7 @@ def job_streams(job: RecordedJob) -> str:
     columns = _columns(sorted(shown))
     lines = [f"{'cycle':<20}" + "".join(f"{'..' if c is None else c:<5}" for c in columns)]
     start = ["start" if c == 0 else "" for c in columns]
-    lines.append(f"{'s_axi (CONTROL)':<20}" + "".join(f"{text:<5}" for text in start))
+    lines.append(f"{'(the job)':<20}" + "".join(f"{text:<5}" for text in start))
     for name, (letter, words) in streams.items():
         cells = _cells(letter, words)
         between = _between(columns, {word.cycle for word in words})

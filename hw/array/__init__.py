@@ -4,6 +4,7 @@ from .activations import FloatActivations
 from .drain import ResultDrain
 from .loader import ActivationLoader, WeightLoader
 from .pe_array import PEArray
+from .queue import Queue
 from .sequencer import Sequencer
 from .walker import Walker, job_layout
 
@@ -11,6 +12,7 @@ __all__ = [
     "ActivationLoader",
     "FloatActivations",
     "PEArray",
+    "Queue",
     "ResultDrain",
     "Sequencer",
     "Walker",

@@ -1,6 +1,8 @@
 """Second buffer of the outer results: drains one row per beat while the next tile computes."""
 
-from amaranth import Cat, Module, Signal, Value, signed
+import itertools
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -81,20 +83,22 @@ class ResultDrain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         held = Signal(self.results.shape(), reset_less=True)
-        remaining = Signal(range(self.rows + 1))
+        pending = Signal()
+        index = Signal(range(self.rows))  # of the row to send
+        last_row = index == self.rows - 1
         ends_job = Signal()
         tile_end = Signal()
         taken = Signal()
-        row = self._row(m, held.as_value(), remaining)
-        marks = Cat(remaining == 1, ends_job & (remaining == 1))
+        row = self._row(held.as_value(), index)
+        marks = Cat(last_row, ends_job & last_row)
         if self.float_exponents is not None:
-            offered, sent_marks = self._encoded(m, row, remaining != 0, marks, taken)
+            offered, sent_marks = self._encoded(m, row, pending, marks, taken)
         elif self.requantizer is None:
             offered, sent_marks = row, marks
-            m.d.comb += self.beats.valid.eq(remaining != 0)
+            m.d.comb += self.beats.valid.eq(pending)
             m.d.comb += taken.eq(self.beats.valid & self.beats.ready)
         else:
-            offered, sent_marks = self._requantized(m, row, remaining != 0, marks, taken)
+            offered, sent_marks = self._requantized(m, row, pending, marks, taken)
         for col in range(self.cols):
             m.d.comb += self.beats.payload.word_select(col, self.result_bits).eq(offered[col])
         m.d.comb += [
@@ -102,29 +106,28 @@ class ResultDrain(wiring.Component):
             self.tile_done.eq(self.beats.valid & self.beats.ready & tile_end),
         ]
         with m.If(taken):
-            m.d.sync += remaining.eq(remaining - 1)
+            m.d.sync += [index.eq(index + 1), pending.eq(~last_row)]
         with m.If(self.load):
             m.d.sync += [
                 held.eq(self.results),
-                remaining.eq(self.rows),
+                index.eq(0),
+                pending.eq(1),
                 ends_job.eq(self.job_end),
             ]
         return m
 
-    def _row(self, m: Module, held: Value, remaining: Signal) -> data.View:
+    def _row(self, held: Value, index: Value) -> data.View:
         """The next row to send.
 
         Rows stay where they are and are selected: moving them all with every beat accepted would
         make one long path, from the other side's ready to every flip-flop.
         """
-        row = Signal(data.ArrayLayout(signed(self.bits), self.cols))
-        # the low bits tell all counts but 0 from each other
-        with m.Switch(remaining[: (self.rows - 1).bit_length()]):
-            for index in range(self.rows):
-                left = (self.rows - index) % (1 << (self.rows - 1).bit_length())
-                with m.Default() if index == self.rows - 1 else m.Case(left):
-                    m.d.comb += row.as_value().eq(held.word_select(index, len(row.as_value())))
-        return row
+        bits = self.cols * self.bits
+        rows: list[Value] = [held.word_select(row, bits) for row in range(self.rows)]
+        for bit in index:
+            pairs = itertools.zip_longest(rows[::2], rows[1::2])
+            rows = [low if high is None else Mux(bit, high, low) for low, high in pairs]
+        return data.View(data.ArrayLayout(signed(self.bits), self.cols), rows[0])
 
     def _requantized(self, m: Module, row, valid, marks, taken: Signal):
         """Send ``row`` through the requantizer; its output payload and marks."""

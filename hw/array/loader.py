@@ -1,23 +1,23 @@
 """Input streams into queues: header and chunk beats of weights, chunk beats of activations."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from configs.timing import HEADER_QUEUE_GROUPS, PARAMETER_QUEUE_TILES
 
+from .queue import Queue
 from .walker import Walker, job_layout
 
 
-def _queue(m: Module, name: str, width: int, depth: int, out) -> SyncFIFO:
-    """Add a queue whose head is offered on ``out``."""
-    queue = SyncFIFO(width=width, depth=depth)
-    m.submodules[name] = queue
+def _queue(m: Module, name: str, width: int, depth: int, payload, out) -> Queue:
+    """Add a queue of beats whose head is offered on ``out``."""
+    m.submodules[name] = queue = Queue(width=width, depth=depth)
     m.d.comb += [
-        out.payload.eq(queue.r_data),
-        out.valid.eq(queue.r_rdy),
-        queue.r_en.eq(out.ready & out.valid),
+        queue.words.payload.eq(payload),
+        out.payload.eq(queue.head.payload),
+        out.valid.eq(queue.head.valid),
+        queue.head.ready.eq(out.ready),
     ]
     return queue
 
@@ -91,8 +91,9 @@ class WeightLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walker = walker = Walker()
-        header = _queue(m, "headers", self.header_bits, HEADER_QUEUE_GROUPS, self.header)
-        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.chunk)
+        beat = self.beats.payload
+        header = _queue(m, "headers", self.header_bits, HEADER_QUEUE_GROUPS, beat, self.header)
+        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, beat, self.chunk)
         header_next = Signal(init=1)
         parameters_next = Signal(init=int(self.parameter_bits > 0))
         accepted = self.beats.valid & self.beats.ready
@@ -104,11 +105,9 @@ class WeightLoader(wiring.Component):
             walker.job.eq(self.job),
             walker.start.eq(self.start),
             walker.advance.eq(chunk_accepted),
-            header.w_data.eq(self.beats.payload),
-            header.w_en.eq(accepted & header_next & ~parameters_next),
-            chunk.w_data.eq(self.beats.payload),
-            chunk.w_en.eq(chunk_accepted),
-            room.eq((header_next & header.w_rdy) | (~header_next & chunk.w_rdy)),
+            header.words.valid.eq(accepted & header_next & ~parameters_next),
+            chunk.words.valid.eq(chunk_accepted),
+            room.eq(Mux(header_next, header.words.ready, chunk.words.ready)),
             self.beats.ready.eq(walker.active & room),
             self.error.eq(accepted & (self.last != (chunk_next & tile_end))),
         ]
@@ -116,13 +115,10 @@ class WeightLoader(wiring.Component):
             m.d.sync += header_next.eq(chunk_accepted & walker.last_chunk)
         if self.parameter_bits:
             depth = PARAMETER_QUEUE_TILES
-            parameters = _queue(m, "parameters", self.parameter_bits, depth, self.parameters)
-            m.d.comb += [
-                parameters.w_data.eq(self.beats.payload),
-                parameters.w_en.eq(accepted & parameters_next),
-            ]
+            parameters = _queue(m, "parameters", self.parameter_bits, depth, beat, self.parameters)
+            m.d.comb += parameters.words.valid.eq(accepted & parameters_next)
             with m.If(parameters_next):
-                m.d.comb += room.eq(parameters.w_rdy)
+                m.d.comb += room.eq(parameters.words.ready)
             with m.If(accepted):
                 m.d.sync += parameters_next.eq(chunk_accepted & tile_end)
         return m
@@ -175,15 +171,14 @@ class ActivationLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walker = walker = Walker()
-        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.chunk)
+        chunk = _queue(m, "chunks", self.chunk_bits, self.depth, self.beats.payload, self.chunk)
         accepted = self.beats.valid & self.beats.ready
         m.d.comb += [
             walker.job.eq(self.job),
             walker.start.eq(self.start),
             walker.advance.eq(accepted),
-            chunk.w_data.eq(self.beats.payload),
-            chunk.w_en.eq(accepted),
-            self.beats.ready.eq(walker.active & chunk.w_rdy),
+            chunk.words.valid.eq(accepted),
+            self.beats.ready.eq(walker.active & chunk.words.ready),
             self.error.eq(accepted & (self.last != (walker.last_chunk & walker.last_group))),
         ]
         return m

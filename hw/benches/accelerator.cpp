@@ -101,7 +101,7 @@ int bench_trace(void* handle, const char* path) {
 }
 
 // Write a register and wait for the response; returns the response.
-// The write acts in the cycle after this function's first handshake: the start bit begins cycle 0.
+// The write acts in the cycle after this function's first handshake.
 int bench_write(void* handle, uint32_t address, uint32_t value) {
     auto& bench = *static_cast<Bench*>(handle);
     auto& top = bench.top;
@@ -155,6 +155,7 @@ int bench_run(void* handle, const uint64_t* job,
 
     top.s_axis_weights_tvalid = top.s_axis_activations_tvalid = top.m_axis_results_tready = 0;
     const bool started = bench_write(handle, job[1], job[2]) == 0;
+    bench.edge();  // the job begins in the cycle after the one that writes its start bit
     w.arm();
     a.arm();
     while (started && accepted < expected && cycles < limit) {

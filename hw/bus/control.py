@@ -21,8 +21,8 @@ class JobControl(wiring.Component):
 
     Timing
     ------
-    ``start`` is high in the cycle in which ``control`` holds its bit. Errors act in the next cycle,
-    an abort one later, if the job still runs.
+    ``start`` is high in the cycle after the one in which ``control`` holds its bit. Errors act in
+    the next cycle, an abort one later, if the job still runs.
 
     Members
     -------
@@ -96,6 +96,7 @@ class JobControl(wiring.Component):
         ready = Signal()
         abort = Signal()  # a register: no path from the bus to the result port
         asked = Signal()
+        accepted = Signal()
         impossible = Cat(getattr(self, name) == 0 for name in SHAPE).any()
         errors = {
             **dict(zip(LOAD_ERRORS, self.errors_of_loading, strict=True)),
@@ -105,12 +106,12 @@ class JobControl(wiring.Component):
         }
         found = Cat(errors[name] for name in ERROR_BITS)
         stopping = Cat(errors[name] for name in ERROR_BITS if name != "start_refused").any()
-        m.d.sync += abort.eq(busy & wish["abort"])
+        m.d.sync += [abort.eq(busy & wish["abort"]), self.start.eq(accepted)]
         m.d.comb += [
-            busy.eq(self.running & ~self.fault),
-            ready.eq(~Cat(self.running, self.fault, self.draining, self.closing).any()),
+            busy.eq((self.start | self.running) & ~self.fault),
+            ready.eq(~Cat(busy, self.fault, self.draining, self.closing).any()),
             asked.eq(wish["start"] & ready),
-            self.start.eq(asked & ~errors["bad_shape"]),
+            accepted.eq(asked & ~errors["bad_shape"]),
             self.stop.eq(stopping & ~self.fault),
             self.close.eq((self.errors_of_loading.any() | errors["aborted"]) & ~self.fault),
             self.clear.eq(wish["clear"] & self.fault),
@@ -119,7 +120,7 @@ class JobControl(wiring.Component):
             self.status.eq(Cat(busy, self.fault, self.draining, self.closing)),
             self.interrupt.eq((self.irq_status & self.irq_enable).any()),
         ]
-        with m.If(wish["clear"] | self.start):
+        with m.If(wish["clear"] | accepted):
             m.d.sync += self.errors.eq(found)
         with m.Else():
             m.d.sync += self.errors.eq(self.errors | found)

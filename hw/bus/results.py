@@ -76,9 +76,9 @@ class ResultPort(wiring.Component):
         with m.If(self.closing):
             m.d.comb += [
                 self.words.valid.eq(1),
-                self.words.payload.eq(held),
-                self.keep.eq(held_keep),
-                self.last.eq(held_last),
+                self.words.payload.eq(Mux(holding, held, 0)),
+                self.keep.eq(Mux(holding, held_keep, 0)),
+                self.last.eq(held_last | ending),
             ]
         with m.Else():
             m.d.comb += [
@@ -91,18 +91,19 @@ class ResultPort(wiring.Component):
         with m.If(accepted):
             m.d.sync += [word.eq(Mux(final, 0, word + 1)), open_.eq(~self.last)]
         unfinished = Mux(accepted, ~self.last, open_)
-        end = [held.eq(0), held_keep.eq(0), held_last.eq(1)]
+        # the word of every cycle, so that what stops a job need not reach all these registers
+        with m.If(~self.closing):
+            m.d.sync += [
+                held.eq(self.words.payload),
+                held_keep.eq(self.keep),
+                held_last.eq(self.last),
+            ]
         with m.If(self.close):
             m.d.sync += word.eq(0)
             with m.If(self.words.valid & ~self.words.ready):
-                m.d.sync += [
-                    holding.eq(1),
-                    held.eq(self.words.payload),
-                    held_keep.eq(self.keep),
-                    held_last.eq(self.last),
-                ]
+                m.d.sync += holding.eq(1)
             with m.Elif(unfinished):
-                m.d.sync += [ending.eq(1), *end]
+                m.d.sync += ending.eq(1)
         with m.Elif(self.closing & self.words.ready):
-            m.d.sync += [word.eq(0), holding.eq(0), ending.eq(holding & ~held_last), *end]
+            m.d.sync += [word.eq(0), holding.eq(0), ending.eq(holding & ~held_last)]
         return m

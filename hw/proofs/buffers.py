@@ -123,7 +123,7 @@ class _Harness:
         """Words into beats into tiles."""
         m, checks, buffer, port = self.m, self.checks, self.buffer, self.port
         self.beat = Signal(range(port.half_beats + 1), name="beat_written")
-        most = max(port.words.values())
+        self.most = most = max(port.words.values())
         self.word = Signal(range(max(2, most)), name="word_written")
         self.so_far = Signal(most * port.stream_bits, name="words_so_far")
         m.d.comb += [
@@ -220,10 +220,11 @@ class _Harness:
         self.done = Signal(TILE_COUNT_BITS, name="passes_done")
         free = ~buffer.beats.valid | buffer.beats.ready
         m.d.comb += buffer.beats.ready.eq(checks.any_input("ready", 1))
-        there = (self.full != 0) | (self.place < self.beat)
+        self._late()
+        there = (self.seen_full != 0) | (self.place < self.seen_beat)
         self.reading = Signal(name="reads")
         m.d.comb += self.reading.eq((self.unread != 0) & there & free)
-        pass_ends = self.reading & (self.full != 0) & (self.place == self.length - 1)
+        pass_ends = self.reading & (self.seen_full != 0) & (self.place == self.length - 1)
         self.released = Signal(name="tile_released")
         last_pass = (self.done == self.passes - 1) | (self.unread == 1)
         m.d.comb += self.released.eq(pass_ends & last_pass)
@@ -238,11 +239,12 @@ class _Harness:
         with m.If(self.released):
             m.d.sync += self.done.eq(0)
         m.d.sync += self.full.eq(self.full + self.loaded - self.released)
+        m.d.sync += self.seen_full.eq(self.seen_full + self.late_loaded - self.released)
         see = self._see
         same = (see("full", range(3)) == self.full) & (self.full <= 2)
         checks.always("full in 0 to 2", same)
         checks.always("place", see("address", self.places) == self.place)
-        limit = Mux(self.full != 0, self.length - 1, self.beat)
+        limit = Mux(self.seen_full != 0, self.length - 1, self.seen_beat)
         checks.always(
             "only what was written", Mux(self.unread != 0, self.place <= limit, self.place == 0)
         )
@@ -258,18 +260,41 @@ class _Harness:
         )
         known, length = see("length_known", 1), see("length", self.places)
         checks.always("length", ~known | (self.unread == 0) | (length == self.length - 1))
-        checks.always("length is known", known | (self.full == 0))
+        checks.always("length is known", known | (self.seen_full == 0))
         busy, ends = self.unread != 0, known & (self.place == self.length - 1)
         checks.always("passes are left", see("any_unread", 1) == busy)
         checks.always("a beat is there", see("available", 1) == there)
         checks.always("the tile's last", ~busy | (see("at_end", 1) == ends))
         # the memory need not define what a row is while it is written (no_rw_check)
         rows = see("read__addr", self.places + 1) == see("write__addr", self.places + 1)
-        checks.always("no row is read and written", ~(self.reading & self.accepted & rows))
+        checks.always(
+            "no row is read and written", ~(self.reading & see("write__en", self.most).any() & rows)
+        )
         reads = see("reading", 1) == self.reading
         checks.always("reads when it can", reads)
         offer = buffer.beats.payload
         keeps_offer(m, checks, "beats", buffer.beats.valid, buffer.beats.ready, offer)
+
+    def _late(self) -> None:
+        """What the reader knows of the writer: all but the cycle before."""
+        m, checks, see = self.m, self.checks, self._see
+        self.seen_full = Signal(range(3), name="tiles_seen_full")
+        self.seen_beat = Signal.like(self.beat, name="beat_seen")
+        self.late_loaded = Signal(name="tile_was_loaded")
+        late_beat = Signal(name="beat_has_ended")
+        m.d.sync += [
+            self.seen_beat.eq(self.beat),
+            self.late_loaded.eq(self.loaded),
+            late_beat.eq(self.beat_ends),
+        ]
+        checks.always("filled", see("written_filled", self.places) == self.seen_beat)
+        registers = {"beat": late_beat, "loaded": self.late_loaded, "full": self.seen_full}
+        for name, value in registers.items():
+            checks.always(f"written {name}", see(f"written_{name}", len(value)) == value)
+        checks.always("tiles seen", self.seen_full + self.late_loaded == self.full)
+        last = (self.beat == 0) & (self.seen_beat == self.length - 1) & late_beat
+        beats = Mux(self.late_loaded, last, self.seen_beat + late_beat == self.beat)
+        checks.always("beats seen", beats)
 
     def _counts(self) -> None:
         """As many tiles as the passes need, and no more."""
@@ -291,7 +316,7 @@ class _Harness:
         checks.always(
             "words wait for a half", self.buffer.words.ready == ((missing != 0) & (self.full != 2))
         )
-        wanted = (self.unread != 0) & self.buffer.beats.ready & (self.full != 0)
+        wanted = (self.unread != 0) & self.buffer.beats.ready & (self.seen_full != 0)
         progresses(m, checks, "offers", wanted, self.buffer.beats.valid, cycles=2)
         checks.reachable("both halves full", self.full == 2)
         again = Signal()
@@ -311,8 +336,9 @@ class _Harness:
         checks.always("nothing arrives while both are full", (self.full != 2) | between)
         chosen = self._choice(write_half)
         depth = (1 << self.places) + port.half_beats
-        rows = [self._see(f"memory[{row}]", len(self.so_far)) for row in range(depth)]
-        memory = Array(rows)
+        memory = Array(self._row(row) for row in range(depth))
+        where = Cat(self.seen_beat[: self.places], write_half ^ self.late_loaded)
+        checks.always("where it is written", self._see("write__addr", self.places + 1) == where)
         row = memory[Cat(chosen.place, chosen.half)]
         age = chosen.age
         inside = Mux(age == self.full, chosen.place < self.beat, chosen.place < self.length)
@@ -326,6 +352,14 @@ class _Harness:
         arriving = ((current & part) == self.so_far) | (self.full == 2)
         checks.always("words of the beat that arrives", arriving & ((self.so_far & ~part) == 0))
         self._leaves(chosen)
+
+    def _row(self, row: int) -> Value:
+        """A row of the memory, once it is written what was accepted in the cycle before."""
+        see, bits = self._see, self.port.stream_bits
+        enable, here = see("write__en", self.most), see("write__addr", self.places + 1) == row
+        mask = Cat((here & bit).replicate(bits) for bit in enable)
+        payload = see("payload", bits).replicate(self.most)
+        return (see(f"memory[{row}]", len(self.so_far)) & ~mask) | (payload & mask)
 
     def _choice(self, write_half: Value) -> View:
         """The beat that is followed: where, what it is, and how many tiles are before its own."""

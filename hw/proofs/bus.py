@@ -181,14 +181,15 @@ class _ResultHarness:
             m.d.sync += owed.eq(owed - 1)
         names = ("holding", "ending", "held_last")
         holding, ending, held_last = (checks.observe(f"port.{name}", 1) for name in names)
-        held = Cat(
-            checks.observe("port.held", self.stream_bits),
-            checks.observe("port.held_keep", self.stream_bits // 8),
-        )
+        word = Cat(port.words.payload, port.keep, port.last)
+        kept = Signal(len(word))
+        m.d.sync += kept.eq(word)
+        checks.always("an offered word stays", ~holding | (word == kept))
         checks.always("one thing at a time", ~(holding & ending))
         checks.always("words owed", owed == Mux(holding, 2 - held_last, ending))
         checks.always("closing while words are owed", port.closing == (owed != 0))
-        checks.always("the empty word", ~ending | (held_last & (held == 0) & self.open))
+        no_bytes = (port.keep == 0) & (port.words.payload == 0) & port.last
+        checks.always("the empty word", ~ending | (no_bytes & self.open))
         empty = port.words.valid & (port.keep == 0)
         checks.always("an empty word ends what is open", ~empty | (self.open & port.last))
         checks.reachable("an offered word, then an empty one", (owed == 2) & self.accepted)
@@ -227,26 +228,29 @@ class States:
         ]
         ends = checks.any_input("job_ends", 1) | control.fault
         m.d.sync += running.eq(control.start | (running & ~ends))
-        at_rest = ~running & ~control.fault & (draining == 0) & ~control.closing
+        busy = (running | control.start) & ~control.fault
+        at_rest = ~busy & ~running & ~control.fault & (draining == 0) & ~control.closing
         possible = Cat(getattr(control, name) != 0 for name in SHAPE).all()
         possible &= control.inner_tiles <= control.tiles
-        started = ~control.start | (wish["start"] & at_rest & possible)
-        checks.always("a start only at rest", started)
-        checks.always("every start at rest", ~(wish["start"] & at_rest & possible) | control.start)
+        accepted = wish["start"] & at_rest & possible
+        begins = Signal()
+        m.d.sync += begins.eq(accepted)
+        checks.always("a start only at rest, and every one", control.start == begins)
+        checks.always("nothing else at a start", ~control.start | ~(running | control.fault))
         checks.always("refused otherwise", control.refuse == (wish["start"] & ~at_rest))
         checks.always("clear only in fault", ~control.clear | (wish["clear"] & control.fault))
         checks.always("no start and stop", ~(control.start & control.stop))
         asked = Signal(name="asked_to_abort")
-        m.d.sync += asked.eq(wish["abort"] & running & ~control.fault)
+        m.d.sync += asked.eq(wish["abort"] & busy)
         checks.always("abort is kept", checks.observe("job_control.abort", 1) == asked)
-        abort = asked & running & ~control.fault
+        abort = asked & busy
         checks.always("abort stops", ~abort | control.stop)
         loading = control.errors_of_loading.any() & ~control.fault
         checks.always("results end", control.close == (abort | loading))
         checks.always("errors of loading stop", ~loading | control.stop)
         bad = wish["start"] & at_rest & ~possible
         checks.always("only errors stop", ~control.stop | abort | loading | bad)
-        was_fault = self._sticky(m, checks, control, wish)
+        was_fault = self._sticky(m, checks, control, wish, accepted)
         cycles = Signal(COUNTER_BITS)
         with m.If(control.start):
             m.d.sync += cycles.eq(0)
@@ -257,7 +261,7 @@ class States:
         checks.reachable("done", control.irq_status[0])
         return checks
 
-    def _sticky(self, m: Module, checks: Checks, control, wish) -> Signal:
+    def _sticky(self, m: Module, checks: Checks, control, wish, accepted) -> Signal:
         """What stays, and what alone takes it away; returns whether there was a fault."""
         was_fault = Signal()
         m.d.sync += was_fault.eq(was_fault | control.fault)
@@ -272,13 +276,13 @@ class States:
         checks.always("fault after a stop", (entered == stopped) & ~(stopped & before))
         errors = Signal(len(control.errors))
         kept = Signal()
-        m.d.sync += [errors.eq(control.errors), kept.eq(~(wish["clear"] | control.start))]
+        m.d.sync += [errors.eq(control.errors), kept.eq(~(wish["clear"] | accepted))]
         checks.always("errors stay", ~kept | ((errors & ~control.errors) == 0))
         irq = Signal(2)
         cleared = Signal(2)
         m.d.sync += [irq.eq(control.irq_status), cleared.eq(control.irq_status_clear)]
         ended = Signal()
-        m.d.sync += ended.eq(control.running & ~control.fault)
+        m.d.sync += ended.eq((control.running | control.start) & ~control.fault)
         over = Signal()
         m.d.sync += over.eq(ended & ~control.running & ~control.fault)
         was_busy = checks.observe("job_control.was_busy", 1)

@@ -127,18 +127,21 @@ class _Kind:
 
 
 def queue_places(checks: Checks, path: str, *, width: int, depth: int) -> list[Place]:
-    """Places of an Amaranth ``SyncFIFO`` of the block, oldest token first, and its invariant."""
-    level = checks.observe(f"{path}.level", range(depth + 1))
-    consume = checks.observe(f"{path}.consume", range(depth))
-    produce = checks.observe(f"{path}.produce", range(depth))
+    """Places of a :class:`hw.array.Queue` of the block, oldest token first, and its invariant."""
+    valid, room = checks.observe(f"{path}.head__valid", 1), checks.observe(f"{path}.room", 1)
     words = [checks.observe(f"{path}.storage[{word}]", width) for word in range(depth)]
     name = path.replace(".", " ").replace("_", " ")
-    checks.always(f"{name}: level", level <= depth)
-    # a queue of one word has no pointers
-    if depth > 1:
-        end = consume + level
-        wrapped = Mux(end >= depth, end - depth, end)
-        checks.always(f"{name}: pointers", (consume < depth) & (produce == wrapped))
+    checks.always(f"{name}: not full and empty", valid | room)
+    if depth == 1:  # no places to tell apart
+        checks.always(f"{name}: one word", room == ~valid)
+        return [Place(occupied=valid, content=words[0])]
+    consume = checks.observe(f"{path}.consume", range(depth))
+    produce = checks.observe(f"{path}.produce", range(depth))
+    ahead = Mux(produce >= consume, produce - consume, produce + depth - consume)
+    level = Mux(room, ahead, depth)
+    checks.always(f"{name}: places", (consume < depth) & (produce < depth))
+    checks.always(f"{name}: is there a word", valid == (level != 0))
+    checks.always(f"{name}: full when they meet", room | (produce == consume))
     places = []
     for number in range(depth):
         index = consume + number

@@ -202,16 +202,18 @@ class _DrainHarness:
     def _state(self) -> None:
         """What the registers hold while a tile is pending."""
         checks, spec = self.checks, self.spec
-        remaining = checks.observe("drain.remaining", range(spec.rows + 1))
+        pending = checks.observe("drain.pending", 1)
+        index = checks.observe("drain.index", range(spec.rows)) if spec.rows > 1 else Const(0)
         held = checks.observe("drain.held", len(self.tile))
         ends_job = checks.observe("drain.ends_job", 1)
-        taken = spec.rows - remaining
+        taken = Mux(pending, index, spec.rows)
         inside: Value = Const(0)
         if spec.requantizer is not None:
             inside = self._inside(taken)
-        checks.always("rows left", Mux(self.pending, self.sent < spec.rows, remaining == 0))
+        checks.always("rows left", Mux(self.pending, self.sent < spec.rows, ~pending))
+        checks.always("row exists", ~pending | (index < spec.rows))
         checks.always("rows taken", ~self.pending | (taken == self.sent + inside))
-        checks.always("held rows", (remaining == 0) | (held == self.tile))
+        checks.always("held rows", ~pending | (held == self.tile))
         checks.always("end of the job", ~self.pending | (ends_job == self.job_end))
 
     def _inside(self, taken: Value) -> Value:

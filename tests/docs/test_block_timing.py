@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 from amaranth.sim import Simulator
 
+from hw.array import Queue
 from hw.bus import JobControl, RegisterFile, ResultPort, StreamGuard
 from hw.memory import TileBuffer
 from sw.compile.registers import register_map
@@ -23,6 +24,7 @@ COMPONENTS = {
     "job_control": JobControl,
     "register_file": lambda: RegisterFile(registers=register_map(small_machine())),
     "result_port": lambda: ResultPort(row_bits=40, stream_bits=16),
+    "queue": lambda: Queue(width=8, depth=2),
     "stream_guard": lambda: StreamGuard(stream_bits=8),
     "tile_buffer": lambda: TileBuffer(
         port=OperandPort(

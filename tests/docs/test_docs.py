@@ -30,6 +30,7 @@ from hw.array import (
     ActivationLoader,
     FloatActivations,
     PEArray,
+    Queue,
     ResultDrain,
     Sequencer,
     Walker,
@@ -206,6 +207,7 @@ def components() -> dict[str, list[wiring.Component]]:
         ],
         "pair_decoder": [PairDecoder(bits=4)],
         "pe_array": [PEArray(machine=built), PEArray(machine=floats)],
+        "queue": [Queue(width=8, depth=2)],
         "register_file": [RegisterFile(registers=register_map(m)) for m in (built, floats)],
         "requantizer": [Requantizer(cols=2, bits=8, **requantizer)],
         "result_drain": [

@@ -74,7 +74,12 @@ def samples() -> list[dict]:
     common |= {"significand_bits": 11, "place_bits": 5, "guard_bits": 3, "sum_bits": 18}
     common |= {"layout": float_layout("float16"), "target": "parts", "rounding": "truncate"}
     common |= {"float_exponents": None, "row_bits": 24, "stream_bits": 16}
-    common |= {"divisor": 8, "link": LinkConfig(divisor=8, timeout_cycles=200), "address_bits": 7}
+    common |= {
+        "width": 8,
+        "divisor": 8,
+        "link": LinkConfig(divisor=8, timeout_cycles=200),
+        "address_bits": 7,
+    }
     common |= {"weight_bytes": 8, "activation_bytes": 8, "result_bytes": 8, "timeout_cycles": 200}
     full = {"machine": largest, "rows": 2, "cols": 3, "lanes": 2, "slots": 2, "depth": 2}
     full |= {"zero_point_bits": 4, "barrel_shift": 14, "parameter_bits": 66, "programmable": True}

@@ -51,7 +51,8 @@ class Buffer:
         for _ in range(count):
             for size in self.words:
                 self.ends.append((self.ends[-1] if self.ends else 0) + size)
-        self.written = 0  # beats of the job
+        self.complete = 0  # beats of the job whose words have come
+        self.written = 0  # those that are in the memory, a cycle later
         self.released = 0  # tiles
         self.read = 0  # beats that went into the register, all passes
         self.register = ""  # kind of the beat in it
@@ -65,8 +66,9 @@ class Buffer:
         there = pass_ < self.tiles and pass_ // self.passes * length + beat < self.written
         reads = there and (not self.register or taken)
         self.source.clock(word)
-        while self.written < len(self.ends) and self.ends[self.written] <= self.source.index:
-            self.written += 1
+        self.written = self.complete
+        while self.complete < len(self.ends) and self.ends[self.complete] <= self.source.index:
+            self.complete += 1
         if taken:
             self.register = ""
         if reads:

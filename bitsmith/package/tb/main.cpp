@@ -106,6 +106,7 @@ uint64_t run(Model& model, Job& job, uint64_t limit, Checker& check) {
     auto crossing = [&] {
         return w.index < w.words.size() || a.index < a.words.size() || r.index < r.words.size();
     };
+    model.edge();  // cycle 0: the job is accepted
     while (crossing() && !check.failed) {
         if (cycle == limit) {
             check.same("words accepted in " + std::to_string(limit) + " cycles",

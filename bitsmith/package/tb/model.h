@@ -81,7 +81,7 @@ struct Model {
     }
 
     // Write a register; returns BRESP. After the call the cycle in which the write acted has just
-    // passed: the next one is cycle 1 of a job that it has started.
+    // passed: the next one is cycle 0 of a job that it has started.
     int write(uint32_t address, uint32_t value) {
         top.s_axi_awaddr = address;
         top.s_axi_wdata = value;

@@ -153,6 +153,6 @@ def test_register_access_is_simulated() -> None:
         return [cycle for cycle, level in levels[name].items() if level]
 
     assert high("(the write acts)") == [0]
-    assert high("s_axi_awvalid") == high("s_axi_wvalid") == [-REGISTER_CYCLES]
+    assert high("s_axi_awvalid") == high("s_axi_wvalid") == [1 - REGISTER_CYCLES]
     assert high("s_axi_bvalid") == [1]
     assert high("s_axi_rvalid") == [0]

@@ -25,13 +25,14 @@ class ControlModel(Model):
     def _reset(self) -> None:
         self.fault = self.was_busy = False
         self.errors = self.irq = self.inner = self.cycles = 0
-        self.single = self.abort = False
+        self.single = self.abort = self.starting = False
 
     def step(self, inputs: Values) -> Outputs:
         wish = inputs["control"]
-        busy = bool(inputs["running"]) and not self.fault
+        starts = self.starting
+        busy = (starts or bool(inputs["running"])) and not self.fault
         rest = inputs["draining"] == 0 and not inputs["closing"]
-        ready = rest and not inputs["running"] and not self.fault
+        ready = rest and not busy and not self.fault
         shape = {name: inputs[name] for name in SHAPE}
         possible = 0 not in shape.values() and shape["inner_tiles"] <= shape["tiles"]
         found = inputs["errors_of_loading"]
@@ -44,10 +45,10 @@ class ControlModel(Model):
         self.abort = bool(wish & _ABORT) and busy
         fatal = found != 0 and not self.fault
         refused = bool(wish & _START) and not ready
-        start = bool(wish & _START) and ready and possible
+        self.starting = bool(wish & _START) and ready and possible
         clear = bool(wish & _CLEAR) and self.fault
         outputs: Outputs = {
-            "start": int(start),
+            "start": int(starts),
             "stop": int(fatal),
             "close": int(closes),
             "fault": int(self.fault),
@@ -67,11 +68,11 @@ class ControlModel(Model):
             _STOPPED if fatal else 0
         )
         self.irq = self.irq & ~inputs["irq_status_clear"] | happened
-        kept = 0 if start or wish & _CLEAR else self.errors
+        kept = 0 if self.starting or wish & _CLEAR else self.errors
         self.errors = kept | found | (_REFUSED if refused else 0)
         self.was_busy = busy
         self.cycles += busy
-        if start:
+        if starts:
             self.inner, self.single, self.cycles = (
                 shape["inner_tiles"],
                 shape["inner_tiles"] == 1,

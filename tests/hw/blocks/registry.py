@@ -18,6 +18,7 @@ from . import (
     job_control,
     loaders,
     multiplier,
+    queue,
     register_file,
     requantizer,
     result_port,
@@ -34,7 +35,7 @@ from .block import Block
 #: in the order in which data passes them
 _MODULES = (
     *(register_file, job_control, stream_guard, tile_buffer),
-    *(loaders, walker, sequencer, decoders, special, column_terms, float_activations),
+    *(loaders, queue, walker, sequencer, decoders, special, column_terms, float_activations),
     *(serial, multiplier, aligning, accumulator, float_accumulator),
     *(scales, control, activation_sums, dequantizer, float_dequantizer),
     *(requantizer, float_encoder, drain, result_port),
@@ -55,7 +56,7 @@ def blocks_by_kind() -> dict[str, list[Block]]:
 _IN_COCOTB = (
     *("register_file__sparse", "register_file__largest", "job_control", "stream_guard__40"),
     *("tile_buffer__8_9_words_5_2_4", "tile_buffer__32_1_words_1"),
-    *("weight_loader__40_5_parameters", "activation_loader__32_4", "walker"),
+    *("weight_loader__40_5_parameters", "activation_loader__32_4", "walker", "queue__40_4"),
     *("sequencer__2_8", "sequencer__1_1", "term_decoder__int8_2", "term_decoder__bitmod_fp4_1"),
     *("pair_decoder__4", "special_values__three", "special_terms__three_slots"),
     *("term_decoder__float16_magnitude", "column_terms__pairs_signed"),

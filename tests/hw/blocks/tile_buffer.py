@@ -29,6 +29,7 @@ class BufferModel(Model):
     def _reset(self) -> None:
         self.whole: list[list[tuple[int, int]]] = []  # tiles: beats and their meaningful bits
         self.partial: list[tuple[int, int]] = []  # beats of the tile that arrives
+        self.seen_whole, self.seen_beats = 0, 0  # what the reader knows of the two
         self.words: list[int] = []  # of the beat that arrives
         self.kind = self.kinds[0]
         self.place = Place()
@@ -56,6 +57,7 @@ class BufferModel(Model):
             self.offered = None
             if self.unread:
                 self._read(inputs["passes"])
+        self.seen_whole, self.seen_beats = len(self.whole), len(self.partial)
         if outputs["words__ready"] and inputs["words__valid"]:
             outputs |= self._accept(inputs)
         if inputs["start"]:
@@ -69,14 +71,15 @@ class BufferModel(Model):
         return outputs
 
     def _read(self, passes: int) -> None:
-        """Read the next beat, if it was there in the cycle before."""
+        """Read the next beat, if it was there two cycles before."""
+        complete = self.seen_whole > 0
         tile = self.whole[0] if self.whole else self.partial
-        if self.beat == len(tile):
+        if self.beat == (len(tile) if complete else self.seen_beats):
             return
-        self.seen["read while it arrives"] += not self.whole
+        self.seen["read while it arrives"] += not complete
         self.offered = tile[self.beat]
         self.beat += 1
-        if self.whole and self.beat == len(tile):
+        if complete and self.beat == len(tile):
             self.beat, self.pass_, self.unread = 0, self.pass_ + 1, self.unread - 1
             self.seen["read again"] += self.pass_ > 1
             if self.pass_ == passes or not self.unread:
