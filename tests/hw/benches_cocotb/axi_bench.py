@@ -11,6 +11,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
+from configs.timing import REGISTER_CYCLES
 from sim import CycleReport, Gaps, simulate_gemm
 from sw.compile import GemmProgram
 from sw.compile.registers import CONTROL_BITS, ERROR_BITS, STATUS_BITS, register_map
@@ -202,7 +203,8 @@ class Bench:
         self.feed(sent or Sent.of(program))
         await self.control("start")
         channels = self.rules.channels
-        return max(channels[f"s_axi_{name}"].latest for name in ("aw", "w")) + 1
+        written = max(channels[f"s_axi_{name}"].latest for name in ("aw", "w"))
+        return written + REGISTER_CYCLES
 
     async def run(self, program: GemmProgram) -> None:
         """A whole job, everything checked."""
