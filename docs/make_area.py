@@ -4,12 +4,13 @@ python docs/make_area.py            rewrite what stands between the markers
 python docs/make_area.py --check    exit with 1 if that would change anything
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pages import between_markers, rewrite, table
 
 PAGE = Path(__file__).with_name("area.md")
 MEASURED = PAGE.with_name("area_measured.json")
@@ -21,12 +22,6 @@ DESIGNS = {
     "multiplier_dsp": "multipliers, DSPs",
 }
 Row = dict[str, Any]
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def targets_of(rows: list[Row]) -> list[str]:
@@ -212,28 +207,12 @@ def tables() -> dict[str, str]:
 
 def page(text: str) -> str:
     """``text`` with fresh tables between the markers."""
-    for name, made in tables().items():
-        begin, end = f"<!-- {name}: made by docs/make_area.py -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        after = rest.split(end)[1]
-        text = f"{before}{begin}\n\n{made}\n\n{end}{after}"
-    return text
+    return between_markers(text, "make_area.py", tables())
 
 
 def main() -> int:
     """Rewrite the page, or compare."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 when stale")
-    check = parser.parse_args().check
-    old = PAGE.read_text()
-    new = page(old)
-    if old == new:
-        return 0
-    if check:
-        print("docs/area.md is stale: run 'python docs/make_area.py'", file=sys.stderr)
-        return 1
-    PAGE.write_text(new)
-    return 0
+    return rewrite(PAGE, page, "make_area.py", __doc__)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pages import table
+
 DOCS = Path(__file__).resolve().parent
 MEASURED, HOLES, PAGE = (
     DOCS / name for name in ("coverage.json", "coverage_holes.toml", "coverage.md")
@@ -90,12 +92,6 @@ class Reasons:
             if number not in self.used
         ]
         return [f"no reason: {hole}" for hole in self.missing] + unused
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _percent(covered: int, points: int) -> str:

@@ -4,23 +4,18 @@ python docs/make_fpga.py            rewrite what stands between the markers
 python docs/make_fpga.py --check    exit with 1 if that would change anything
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from pages import between_markers, rewrite, table
 
 PAGE = Path(__file__).with_name("fpga.md")
 MEASURED = PAGE.with_name("fpga.json")
 #: order of the table
 WEIGHTS = ("W8A8", "W4A8", "W3A8", "W2A8, ternary")
 Row = dict[str, Any]
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def figures(row: Row) -> list[str]:
@@ -80,28 +75,12 @@ def tables() -> dict[str, str]:
 
 def page(text: str) -> str:
     """``text`` with fresh tables between the markers."""
-    for name, made in tables().items():
-        begin, end = f"<!-- {name}: made by docs/make_fpga.py -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        after = rest.split(end)[1]
-        text = f"{before}{begin}\n\n{made}\n\n{end}{after}"
-    return text
+    return between_markers(text, "make_fpga.py", tables())
 
 
 def main() -> int:
     """Rewrite the page, or compare."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 when stale")
-    check = parser.parse_args().check
-    old = PAGE.read_text()
-    new = page(old)
-    if old == new:
-        return 0
-    if check:
-        print("docs/fpga.md is stale: run 'python docs/make_fpga.py'", file=sys.stderr)
-        return 1
-    PAGE.write_text(new)
-    return 0
+    return rewrite(PAGE, page, "make_fpga.py", __doc__)
 
 
 if __name__ == "__main__":
