@@ -9,6 +9,7 @@ rescaling, and a tied ``lm_head``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from configs.timing import REGISTER_CYCLES
 from sw.compile import GemmShape, Machine, tiling
 from sw.compile.transfers import check_buffers
 from sw.models import Architecture, LinearShape
@@ -21,8 +22,9 @@ HOST_WORK = (
     "embedding, norms, rotary positions, attention scores and values, softmax, SiLU, residual "
     "sums, activation quantization, rescaling, tied lm_head"
 )
-#: cycles from one job's last result to the acceptance of the next job
-JOB_GAP_CYCLES = 1
+#: cycles from one job's last result to the acceptance of the next job: its start bit is written
+#: when ``busy`` has fallen
+JOB_GAP_CYCLES = REGISTER_CYCLES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -245,14 +245,15 @@ def _timing(machine: Machine, jobs: list[RecordedJob]) -> str:
     rows = [f"| `{job.name}` | {job.text} | {job.cycles} |" for job in finished]
     table = "\n".join(["| job | what | cycles |", "|---|---|---|", *rows])
     return f"""\
-Cycle 0 is the one in which the write of CONTROL acts, one after AW and W were both accepted. A
-write, and beside it a read of a register (`~` high, `_` low; simulated):
+A write acts in the cycle after AW and W were both accepted, here cycle 0. Beside it a read of a
+register (`~` high, `_` low; simulated):
 
 ```text
 {register_access(machine)}```
 
-The first recorded job ({finished[0].text}), with inputs always offered and results always taken
-(simulated; `w0` is the first weight word, `*` marks TLAST, `..` is left out):
+A job's cycle 0 is the one after the write of its start bit acts. The first recorded job
+({finished[0].text}), with inputs always offered and results always taken (simulated; `w0` is the
+first weight word, `*` marks TLAST, `..` is left out):
 
 ```text
 {job_streams(finished[0])}```

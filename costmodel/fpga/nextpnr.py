@@ -24,6 +24,8 @@ _KINDS = {
     "ecp5": ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
     "ice40": ("ICESTORM_LC", None, "ICESTORM_RAM", "ICESTORM_DSP"),
 }
+#: what is kept of a report
+_KEPT = ("fmax", "utilization", "critical_paths")
 #: what nextpnr says when a design is too large
 _TOO_LARGE = re.compile(
     r"ERROR: (Unable to place cell.*|Unable to find legal placement.*|.*no BELs remaining.*"
@@ -143,12 +145,12 @@ def place_and_route(netlist: bytes, target: Target, *, seed: int, freq_mhz: floa
     options = [*target.nextpnr, "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
     digest = content_hash(package, version, *options, netlist)
     kept = cache_folder() / "fpga" / f"{digest}.report.json"
-    if not kept.is_file():
+    found = json.loads(kept.read_text()) if kept.is_file() else {}
+    if found.keys() != set(_KEPT):
         report = _run(package, target, options, netlist)
-        names = ("fmax", "utilization", "critical_paths")
-        short = {name: report[name] for name in names if name in report}
-        keep(kept, json.dumps(short).encode())
-    return parse_report(json.loads(kept.read_text()), target, seed)
+        found = {name: report[name] for name in _KEPT}
+        keep(kept, json.dumps(found).encode())
+    return parse_report(found, target, seed)
 
 
 def _run(package: str, target: Target, options: list[str], netlist: bytes) -> dict[str, Any]:

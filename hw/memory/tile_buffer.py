@@ -110,8 +110,6 @@ class TileBuffer(wiring.Component):
         port, words = self.port, self.port.words
         m.submodules.walker = walker = Walker()
         write_half = Signal()
-        missing = Signal(TILE_COUNT_BITS)  # passes that no tile was loaded for
-        any_missing = Signal()
         word = Signal(range(max(2, *words.values())))
         payload = Signal(port.stream_bits, reset_less=True)
         header_next = Signal(init=int("header" in words))
@@ -131,7 +129,7 @@ class TileBuffer(wiring.Component):
             beat_end.eq(word + 1 == words_of_beat),
             half.beat.eq(accepted & beat_end),
             half.loaded.eq(half.beat & tile_end),
-            self.words.ready.eq(any_missing & (half.full != 2)),
+            self.words.ready.eq(self._missing(m, half.loaded) & (half.full != 2)),
             self.short.eq(accepted & self.last & ~(beat_end & tile_end)),
             self.long.eq(half.loaded & ~self.last),
             self.too_large.eq(half.beat & ~tile_end & (half.filled == port.half_beats - 1)),
@@ -149,17 +147,23 @@ class TileBuffer(wiring.Component):
                 m.d.sync += parameters_next.eq(0)
                 with m.If(~parameters_next & int("header" in words)):
                     m.d.sync += header_next.eq(chunk_next & walker.last_chunk)
-        more = missing > self.passes
         with m.If(half.loaded):
             m.d.sync += [
                 half.filled.eq(0),
                 write_half.eq(~write_half),
                 parameters_next.eq(int("parameters" in words)),
-                missing.eq(Mux(more, missing - self.passes, 0)),
-                any_missing.eq(more),
             ]
+
+    def _missing(self, m: Module, loaded: Signal) -> Signal:
+        """Whether the job needs tiles that have not been loaded."""
+        missing = Signal(TILE_COUNT_BITS)  # passes that no tile was loaded for
+        any_missing = Signal()
+        more = missing > self.passes
+        with m.If(loaded):
+            m.d.sync += [missing.eq(Mux(more, missing - self.passes, 0)), any_missing.eq(more)]
         with m.If(self.start):
             m.d.sync += [missing.eq(self.tiles), any_missing.eq(self.tiles != 0)]
+        return any_missing
 
     def _read(self, m: Module, read, half: _Half) -> Signal:
         """Beats out of the other half, pass after pass; returns the pulse that releases a tile."""

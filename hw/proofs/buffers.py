@@ -240,9 +240,14 @@ class _Harness:
             m.d.sync += self.done.eq(0)
         m.d.sync += self.full.eq(self.full + self.loaded - self.released)
         m.d.sync += self.seen_full.eq(self.seen_full + self.late_loaded - self.released)
-        see = self._see
-        same = (see("full", range(3)) == self.full) & (self.full <= 2)
-        checks.always("full in 0 to 2", same)
+        self._reader(there)
+        offer = buffer.beats.payload
+        keeps_offer(m, checks, "beats", buffer.beats.valid, buffer.beats.ready, offer)
+
+    def _reader(self, there: Value) -> None:
+        """What the reader's registers hold; ``there``: the beat whose turn it is can be read."""
+        checks, see = self.checks, self._see
+        checks.always("full in 0 to 2", (see("full", range(3)) == self.full) & (self.full <= 2))
         checks.always("place", see("address", self.places) == self.place)
         limit = Mux(self.seen_full != 0, self.length - 1, self.seen_beat)
         checks.always(
@@ -266,14 +271,10 @@ class _Harness:
         checks.always("a beat is there", see("available", 1) == there)
         checks.always("the tile's last", ~busy | (see("at_end", 1) == ends))
         # the memory need not define what a row is while it is written (no_rw_check)
-        rows = see("read__addr", self.places + 1) == see("write__addr", self.places + 1)
-        checks.always(
-            "no row is read and written", ~(self.reading & see("write__en", self.most).any() & rows)
-        )
-        reads = see("reading", 1) == self.reading
-        checks.always("reads when it can", reads)
-        offer = buffer.beats.payload
-        keeps_offer(m, checks, "beats", buffer.beats.valid, buffer.beats.ready, offer)
+        same = see("read__addr", self.places + 1) == see("write__addr", self.places + 1)
+        both = self.reading & see("write__en", self.most).any() & same
+        checks.always("no row is read and written", ~both)
+        checks.always("reads when it can", see("reading", 1) == self.reading)
 
     def _late(self) -> None:
         """What the reader knows of the writer: all but the cycle before."""

@@ -113,7 +113,7 @@ def test_registers_and_tile_buffers(bits, monkeypatch):
     host = Host(job, monkeypatch)
     beat_words = {name: port.beat_words(job.tiling) for name, port in host_ports(job).items()}
     events = host.run(120)
-    assert events["job"] == [timing.REGISTER_CYCLES], "the write acts, and the job is accepted"
+    assert events["job"] == [timing.REGISTER_CYCLES], "the job is accepted after its write"
     for name, stream in (("weights", WEIGHTS), ("activations", ACTIVATIONS)):
         words = beat_words[name]
         assert len(events[stream]) == words.sum()

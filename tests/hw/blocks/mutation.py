@@ -16,6 +16,7 @@ MUTATED = (
     "tile_buffer__2_4_words_2",
     "weight_loader__40_5_parameters",
     "activation_loader__32_4",
+    "queue__8_5",
     "walker",
     "sequencer__2_8",
     "term_decoder__mixed_2",
