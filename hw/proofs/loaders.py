@@ -127,14 +127,14 @@ class _Kind:
 
 
 def queue_places(checks: Checks, path: str, *, width: int, depth: int) -> list[Place]:
-    """Places of a :class:`hw.array.Queue` of the block, oldest token first, and its invariant."""
+    """Places of a :class:`hw.array.Queue` of the block, oldest token first, and its invariant.
+
+    For depths of 2 and up; one place needs no proof.
+    """
     valid, room = checks.observe(f"{path}.head__valid", 1), checks.observe(f"{path}.room", 1)
     words = [checks.observe(f"{path}.storage[{word}]", width) for word in range(depth)]
     name = path.replace(".", " ").replace("_", " ")
     checks.always(f"{name}: not full and empty", valid | room)
-    if depth == 1:  # no places to tell apart
-        checks.always(f"{name}: one word", room == ~valid)
-        return [Place(occupied=valid, content=words[0])]
     consume = checks.observe(f"{path}.consume", range(depth))
     produce = checks.observe(f"{path}.produce", range(depth))
     ahead = Mux(produce >= consume, produce - consume, produce + depth - consume)
