@@ -16,7 +16,7 @@ GROUP_SIZE, INPUTS = 128, 4096
 FREQ_MHZ = 150.0
 TARGET = "ecp5-85k"
 #: complete accelerators, with int4 weights: preset, target, group size and largest K
-WHOLE = (("ecp5_8x8x8", TARGET, 128, 3840), ("ice40_2x2x2", "ice40-up5k", 32, 256))
+WHOLE = (("ecp5_6x8x8", TARGET, 128, 3840), ("ice40_2x2x2", "ice40-up5k", 32, 256))
 _STAGES: tuple[PipelineStage, ...] = ("operands", "sums", "control")
 
 

@@ -28,7 +28,7 @@ examples:
   bitsmith rtl tiny_4x4x4 --out rtl/
   bitsmith rtl scribe_1m --config tiny_4x4x4 --out rtl/
   bitsmith verify scribe_1m --config tiny_4x4x4 --also tall_6x3x5
-  bitsmith fpga ecp5_8x8x8 --target ecp5-85k
+  bitsmith fpga ecp5_6x8x8 --target ecp5-85k
   bitsmith board ice40_board_1x2x2 --format int4 --board icebreaker --out board/
 
 exit codes: 0 done; 1 a check failed (an accumulator can overflow, RTL and golden model differ);
