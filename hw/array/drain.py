@@ -2,7 +2,7 @@
 
 import itertools
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -84,8 +84,9 @@ class ResultDrain(wiring.Component):
         m = Module()
         held = Signal(self.results.shape(), reset_less=True)
         pending = Signal()
-        index = Signal(range(self.rows))  # of the row to send
-        last_row = index == self.rows - 1
+        # of the row to send
+        index = Signal(range(self.rows), name="index") if self.rows > 1 else Const(0, 1)
+        last_row = index == self.rows - 1 if self.rows > 1 else pending
         ends_job = Signal()
         tile_end = Signal()
         taken = Signal()
@@ -105,12 +106,14 @@ class ResultDrain(wiring.Component):
             Cat(tile_end, self.last).eq(sent_marks),
             self.tile_done.eq(self.beats.valid & self.beats.ready & tile_end),
         ]
+        # a tile of one row has no index
+        advance, restart = ([index.eq(index + 1)], [index.eq(0)]) if self.rows > 1 else ([], [])
         with m.If(taken):
-            m.d.sync += [index.eq(index + 1), pending.eq(~last_row)]
+            m.d.sync += [*advance, pending.eq(~last_row)]
         with m.If(self.load):
             m.d.sync += [
                 held.eq(self.results),
-                index.eq(0),
+                *restart,
                 pending.eq(1),
                 ends_job.eq(self.job_end),
             ]

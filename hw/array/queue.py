@@ -47,11 +47,13 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        storage = Memory(shape=len(self.words.payload), depth=self.depth, init=[])
+        # a place has an address of a bit at least: Verilog has no wires without bits
+        places = max(2, self.depth)
+        storage = Memory(shape=len(self.words.payload), depth=places, init=[])
         m.submodules.storage = storage
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        produce = Signal(range(self.depth))
-        consume = Signal(range(self.depth))
+        produce = Signal(range(places))
+        consume = Signal(range(places))
         room = Signal(init=1)
         push = self.words.valid & room
         pop = self.head.valid & self.head.ready

@@ -59,7 +59,7 @@ def test_json(made, capsys) -> None:
     assert (found["accelerator"], found["format"]) == ("tiny_4x4x4", "bitmod_fp4")
     assert (found["fmax_mhz"], found["freq_mhz"]) == (104.0, 20.0)
     assert found["gops_per_klut"] == pytest.approx(found["gops"] / 0.91, abs=1e-3)
-    assert found["seeds"][0] == {"seed": 5, "fmax_mhz": 105.0}
+    assert found["seeds"][0] == {"seed": 5, "fmax_mhz": 105.0, "slowest": None}
     assert made[0]["seeds"] == (5, 4) and made[0]["dsp"] is False
 
 

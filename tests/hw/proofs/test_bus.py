@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(missing_solver() is not None, reason=missing_sol
         (Guard(stream_bits=2, told=False), 5, "a job is inside what is open"),
         (ResultWords(row_bits=24, stream_bits=16, told=False), 5, "words owed"),
         (Answers(registers=small_map(), strobes=False), 5, "write of act"),
-        (States(told=False), 4, "a start only at rest"),
+        (States(told=False), 4, "refused otherwise"),
         (Tiles(kinds={"chunk": 2}, stream_bits=1, half_beats=2, fitting=False), 7, "no error"),
     ],
     ids=lambda value: type(value).__name__,
