@@ -10,7 +10,7 @@ from hw.array import Walker, job_layout
 from sw.compile.transfers import OperandPort
 
 
-class _Half:
+class _Held:
     """What the two halves hold, as the writer or the reader sees it.
 
     ``full`` halves, ``filled`` beats in the half that fills; ``beat`` and ``loaded`` complete a
@@ -96,16 +96,16 @@ class TileBuffer(wiring.Component):
         write = memory.write_port(granularity=word_bits)
         read = memory.read_port()
         # what arrives is written a cycle later, and the reader knows of it from then on
-        arrives, written = _Half("", places), _Half("written_", places)
+        arrives, written = _Held("", places), _Held("written_", places)
         m.d.sync += [w.eq(a) for w, a in zip(written.events, arrives.events, strict=True)]
         self._fill(m, write, arrives)
         released = self._read(m, read, written)
-        for half in (arrives, written):
-            m.d.sync += half.full.eq(half.full + half.loaded - released)
+        for held in (arrives, written):
+            m.d.sync += held.full.eq(held.full + held.loaded - released)
         m.d.comb += self.beats.payload.eq(read.data)
         return m
 
-    def _fill(self, m: Module, write, half: _Half) -> None:
+    def _fill(self, m: Module, write, held: _Held) -> None:
         """Words into the free half."""
         port, words = self.port, self.port.words
         m.submodules.walker = walker = Walker()
@@ -124,32 +124,32 @@ class TileBuffer(wiring.Component):
         m.d.comb += [
             walker.job.eq(self.job),
             walker.start.eq(self.start),
-            walker.advance.eq(half.beat & chunk_next),
+            walker.advance.eq(held.beat & chunk_next),
             tile_end.eq(chunk_next & walker.last_chunk & walker.last_group),
             beat_end.eq(word + 1 == words_of_beat),
-            half.beat.eq(accepted & beat_end),
-            half.loaded.eq(half.beat & tile_end),
-            self.words.ready.eq(self._missing(m, half.loaded) & (half.full != 2)),
+            held.beat.eq(accepted & beat_end),
+            held.loaded.eq(held.beat & tile_end),
+            self.words.ready.eq(self._missing(m, held.loaded) & (held.full != 2)),
             self.short.eq(accepted & self.last & ~(beat_end & tile_end)),
-            self.long.eq(half.loaded & ~self.last),
-            self.too_large.eq(half.beat & ~tile_end & (half.filled == port.half_beats - 1)),
+            self.long.eq(held.loaded & ~self.last),
+            self.too_large.eq(held.beat & ~tile_end & (held.filled == port.half_beats - 1)),
             write.data.eq(payload.replicate(len(write.en))),
         ]
         m.d.sync += [
             payload.eq(self.words.payload),
-            write.addr.eq(Cat(half.filled, write_half)),
+            write.addr.eq(Cat(held.filled, write_half)),
             write.en.eq(accepted << word),
         ]
         with m.If(accepted):
             m.d.sync += word.eq(Mux(beat_end, 0, word + 1))
             with m.If(beat_end):
-                m.d.sync += half.filled.eq(half.filled + 1)
+                m.d.sync += held.filled.eq(held.filled + 1)
                 m.d.sync += parameters_next.eq(0)
                 with m.If(~parameters_next & int("header" in words)):
                     m.d.sync += header_next.eq(chunk_next & walker.last_chunk)
-        with m.If(half.loaded):
+        with m.If(held.loaded):
             m.d.sync += [
-                half.filled.eq(0),
+                held.filled.eq(0),
                 write_half.eq(~write_half),
                 parameters_next.eq(int("parameters" in words)),
             ]
@@ -165,7 +165,7 @@ class TileBuffer(wiring.Component):
             m.d.sync += [missing.eq(self.tiles), any_missing.eq(self.tiles != 0)]
         return any_missing
 
-    def _read(self, m: Module, read, half: _Half) -> Signal:
+    def _read(self, m: Module, read, held: _Held) -> Signal:
         """Beats out of the other half, pass after pass; returns the pulse that releases a tile."""
         read_half = Signal()
         unread = Signal(TILE_COUNT_BITS)  # passes of the job still to be read, this one included
@@ -177,8 +177,8 @@ class TileBuffer(wiring.Component):
         started = Signal()
         reading = Signal()
         released = Signal()
-        address = Signal(len(half.filled))
-        available, at_end = self._place(m, half, address, reading, last_pass)
+        address = Signal(len(held.filled))
+        available, at_end = self._place(m, held, address, reading, last_pass)
         m.d.comb += [
             reading.eq(any_unread & available & (~self.beats.valid | self.beats.ready)),
             released.eq(reading & at_end & last_pass),
@@ -203,18 +203,18 @@ class TileBuffer(wiring.Component):
             m.d.sync += [unread.eq(self.tiles), any_unread.eq(self.tiles != 0)]
         return released
 
-    def _place(self, m: Module, half: _Half, address: Signal, reading, last_pass):
+    def _place(self, m: Module, held: _Held, address: Signal, reading, last_pass):
         """Walk through a tile; returns whether its beat is there, and whether it is the last.
 
         Both are flip-flops: the next address is one of three, each compared with what it may meet
         while it is not yet known which one it will be.
         """
-        full, filled = half.full, half.filled
+        full, filled = held.full, held.filled
         length = Signal(len(address))  # of a tile, less 1
         length_known = Signal()
         available = Signal()
         at_end = Signal()
-        with m.If(half.loaded):
+        with m.If(held.loaded):
             m.d.sync += [length.eq(filled), length_known.eq(1)]
         with m.If(self.start):
             m.d.sync += length_known.eq(0)
@@ -227,9 +227,9 @@ class TileBuffer(wiring.Component):
 
         is_filled = next_is(filled)
         still_full = Mux(reading & at_end & last_pass, full == 2, full.any())
-        known_end = Mux(half.loaded, is_filled, length_known & next_is(length))
+        known_end = Mux(held.loaded, is_filled, length_known & next_is(length))
         m.d.sync += [
-            available.eq(still_full | half.beat | ~is_filled),
+            available.eq(still_full | held.beat | ~is_filled),
             at_end.eq(known_end & ~self.start),
         ]
         with m.If(reading):

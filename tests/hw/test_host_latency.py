@@ -16,6 +16,7 @@ from configs.accelerator import BufferConfig, StreamConfig
 from hw.core import Core
 from hw.memory import TileBuffer
 from hw.top import Accelerator
+from sim.model import JOB_GAP_CYCLES
 from sw.compile import GemmProgram
 from sw.compile.registers import CONTROL_BITS, register_map
 from sw.compile.transfers import OperandPort, Transfers, activation_port, weight_port
@@ -26,7 +27,9 @@ from .test_latency import ACTIVATIONS, WEIGHTS, program
 class Host:
     """Drives the whole accelerator: registers one by one, one job, words as fast as they go."""
 
-    def __init__(self, job: GemmProgram, monkeypatch) -> None:
+    def __init__(self, job: GemmProgram, monkeypatch, *, again: int | None = None) -> None:
+        """``again``: START is written a second time, not before that cycle."""
+        self.again = again
         self.blocks: dict[str, Any] = {}
         for name, cls in (("Core", Core), ("TileBuffer", TileBuffer)):
             monkeypatch.setattr(f"hw.top.{name}", self._watched(name, cls))
@@ -39,7 +42,7 @@ class Host:
         shape = transfers.shape_registers.items()
         self.writes = [(registers.offset(name), value) for name, value in shape]
         start = 1 << list(CONTROL_BITS).index("start")
-        self.writes.append((registers.offset("CONTROL"), start))
+        self.writes += [(registers.offset("CONTROL"), start)] * (1 if again is None else 2)
         self.top = Accelerator(machine=job.machine)
 
     def _watched(self, name: str, cls: type) -> Callable[..., Any]:
@@ -61,12 +64,13 @@ class Host:
 
         simulator.add_testbench(bench)
         simulator.run()
-        begin = events["written"][-1]
-        return {name: [cycle - begin for cycle in found] for name, found in events.items()}
+        self.begin = events["written"][-1]
+        return {name: [cycle - self.begin for cycle in found] for name, found in events.items()}
 
     async def _bench(self, ctx, cycles: int, events: dict[str, list[int]]) -> None:
         top, core = self.top, self.blocks["Core"]
         looked = {"job": core.job_valid & core.job_ready, "written": top.s_axi_awready}
+        looked |= {"results": top.m_axis_results_tvalid}
         ctx.set(Value.cast(top.s_axi_wstrb), 15)
         ctx.set(top.s_axi_bready, 1)
         ctx.set(top.m_axis_results_tready, 1)
@@ -76,7 +80,8 @@ class Host:
             looked |= {f"{name} beats": self.blocks[f"{name} buffer"].beats.valid}
         for cycle in range(cycles):
             ctx.set(top.aresetn, cycle > 1)
-            writing = cycle > 1 and bool(self.writes)
+            waits = self.again is not None and len(self.writes) == 1 and cycle < self.again
+            writing = cycle > 1 and bool(self.writes) and not waits
             for name in ("aw", "w"):
                 ctx.set(getattr(top, f"s_axi_{name}valid"), writing)
             if writing:
@@ -128,3 +133,15 @@ def test_registers_and_tile_buffers(bits, monkeypatch):
 def host_ports(job: GemmProgram) -> dict[str, OperandPort]:
     """Both ways in."""
     return {p.name: p for p in (weight_port(job.machine), activation_port(job.machine))}
+
+
+def test_gap_between_jobs(monkeypatch):
+    """START can act in the cycle after the last result, not in that of the last result."""
+    buffers = BufferConfig(weight_beats=9, activation_beats=7)
+    job = program(groups=1, chunks=1, buffers=buffers)
+    host = Host(job, monkeypatch)
+    last = host.run(60)["results"][-1] + host.begin
+    early = Host(job, monkeypatch, again=last - 1).run(90)
+    assert len(early["job"]) == 1, "a START that acts with the last result is refused"
+    events = Host(job, monkeypatch, again=last).run(90)
+    assert events["job"][-1] - events["results"][-1] == JOB_GAP_CYCLES
