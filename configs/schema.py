@@ -9,7 +9,9 @@ from typing import Any, Literal
 from .accelerator import AcceleratorConfig
 from .accelerator import AccumulatorConfig as AccumulatorConfig
 from .errors import InputError, check_range
+from .figure import Figure as Figure
 from .load import build, preset_folder, preset_names, read_yaml, resolve
+from .memory import MemoryConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,35 +115,34 @@ class WorkloadConfig:
     model: str | None = None
     #: Hugging Face style configuration, for a simulation without weights
     architecture: dict[str, Any] | None = None
+    #: list of GEMMs: SCALE-Sim csv (``Layer,M,N,K,`` or a conv topology) or an ONNX graph
+    gemms: str | None = None
     prefill_tokens: int = 256
     decode_tokens: int = 16
+    #: sequences that run together
+    batch: int = 1
+    #: prompt tokens whose logits are computed; ``auto`` is ``last``, but leaves a head that is tied
+    #: to the embedding to the host
+    lm_head: Literal["auto", "last", "all", "none"] = "auto"
+    #: where products of attention are computed
+    attention: Literal["host", "array"] = "host"
+    #: format of keys and values in the cache, with ``attention: array``
+    kv_format: str = "int8"
     #: held-out bytes for bits per byte (byte-level models)
     evaluation_bytes: int = 20480
 
     def __post_init__(self) -> None:
-        if (self.model is None) == (self.architecture is None):
-            raise InputError("give exactly one of 'model' and 'architecture'")
+        given = (self.model, self.architecture, self.gemms)
+        if sum(source is not None for source in given) != 1:
+            raise InputError("give exactly one of 'model', 'architecture' and 'gemms'")
         if self.model is not None and not self.model.strip():
             raise InputError("model is empty: give a name or a folder")
         check_range("prefill_tokens", self.prefill_tokens, 0, 1 << 20)
         check_range("decode_tokens", self.decode_tokens, 0, 1 << 20)
+        check_range("batch", self.batch, 1, 1 << 16)
         check_range("evaluation_bytes", self.evaluation_bytes, 0, 1 << 30)
         if self.prefill_tokens + self.decode_tokens == 0:
             raise InputError("prefill_tokens and decode_tokens are both 0: nothing to run")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One cost figure and where it comes from."""
-
-    value: float
-    kind: Literal["measured", "fitted", "quoted"]
-    source: str
-
-    def __post_init__(self) -> None:
-        check_range("value", self.value, 0, 1e12)
-        if not self.source.strip():
-            raise InputError("source is empty: every figure says where it comes from")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,8 @@ class RunConfig:
     quantization: QuantizationConfig
     accelerator: AcceleratorConfig
     technology: TechnologyConfig
+    #: what stands behind the streams; without it they never wait
+    memory: MemoryConfig | None = None
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     #: seed of every random draw
     seed: int = 0
@@ -199,7 +202,10 @@ AXES: dict[str, tuple[str, type]] = {
     "quantization": ("quantization", QuantizationConfig),
     "accelerator": ("accelerators", AcceleratorConfig),
     "technology": ("technologies", TechnologyConfig),
+    "memory": ("memories", MemoryConfig),
 }
+#: axes that a run configuration may leave out
+OPTIONAL_AXES = ("memory",)
 
 
 def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = "") -> Any:
@@ -207,7 +213,7 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
 
     Parameters
     ----------
-    axis : ``workload``, ``quantization``, ``accelerator`` or ``technology``.
+    axis : ``workload``, ``quantization``, ``accelerator``, ``technology`` or ``memory``.
     reference : preset name, path ending in ``.yaml`` (relative to ``base``) or mapping.
     """
     folder, kind = AXES[axis]
@@ -263,7 +269,7 @@ def load_run(path: Path | str) -> RunConfig:
 
 def _build_run(plain: dict[str, Any], axes: dict[str, Any], where: str) -> RunConfig:
     """Combine loaded axes with the remaining keys under the strict loader's checks."""
-    missing = [axis for axis in AXES if axis not in axes]
+    missing = [axis for axis in AXES if axis not in axes and axis not in OPTIONAL_AXES]
     if missing:
         raise InputError(f"{where}: key '{missing[0]}' is missing")
     settings = build(_PlainRun, plain, where)

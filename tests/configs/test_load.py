@@ -74,7 +74,7 @@ RANGES = [
     (AcceleratorConfig, {"name": "a", "rows": 1, "cols": 1, "lanes": 1, "clock_mhz": 0}, "clock_"),
     (QuantizationConfig, {"format": "int4", "group_size": 0}, "group_size is 0"),
     (QuantizationConfig, {"format": "int4", "activation_bits": 3}, "activation_bits is 3"),
-    (WorkloadConfig, {}, "give exactly one of 'model' and 'architecture'"),
+    (WorkloadConfig, {}, "give exactly one of 'model', 'architecture' and 'gemms'"),
     (WorkloadConfig, {"model": "a", "architecture": {}}, "give exactly one"),
     (Figure, {"value": -1.0, "kind": "quoted", "source": "x"}, "value is -1.0"),
     (Figure, {"value": float("nan"), "kind": "quoted", "source": "x"}, "value is nan"),
