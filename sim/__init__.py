@@ -1,7 +1,7 @@
 """The machine in time: cycles, causes of stalls, activity."""
 
 from .activity import Activity, gemm_activity
-from .array import CycleReport, Gaps, simulate_gemm
+from .array import CycleReport, Gaps, Rate, Rates, simulate_gemm, trace_gemm
 from .model import HOST_WORK, LayerTiming, ModelTiming, array_linears, simulate_model
 
 __all__ = [
@@ -11,8 +11,11 @@ __all__ = [
     "Gaps",
     "LayerTiming",
     "ModelTiming",
+    "Rate",
+    "Rates",
     "array_linears",
     "gemm_activity",
     "simulate_gemm",
     "simulate_model",
+    "trace_gemm",
 ]

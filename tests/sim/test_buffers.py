@@ -15,12 +15,12 @@ from configs.accelerator import (
     StreamConfig,
 )
 from sim import Gaps, simulate_gemm
-from sim.array import ArraySimulator
 from sw.compile import GemmShape, Machine, tiling
 from sw.compile.transfers import activation_port, inner_tiles, weight_port
 from sw.formats import get_family
 
 from .clocked import clocked
+from .visits import visited_groups
 
 #: words of a tile that make a stream slower than the array, in bytes
 NARROW = (8, 16, 24, 64)
@@ -75,18 +75,11 @@ def exact(built: Machine, shape: GemmShape) -> Machine:
     return replace(built, accelerator=replace(array, buffers=buffers))
 
 
-def stepped(built: Machine, shape: GemmShape):
-    """The report without skipping."""
-    simulator = ArraySimulator(built, shape)
-    simulator.periodic = False
-    return simulator.run()
-
-
 @settings(max_examples=400, deadline=None)
 @given(built=machines(), shape=shapes(50))
 def test_skipping_rounds_changes_nothing(built: Machine, shape: GemmShape) -> None:
     """Every total and every counter; large jobs of short rounds, so that much is skipped."""
-    assert stepped(built, shape) == simulate_gemm(built, shape)
+    assert simulate_gemm(built, shape, stepped=True) == simulate_gemm(built, shape)
 
 
 @settings(max_examples=150, deadline=None)
@@ -95,7 +88,7 @@ def test_skipping_with_a_resident_operand(built: Machine, shape: GemmShape, toke
     """An inner loop of one tile: the other operand is loaded once and stays for the whole job."""
     one = {"m": 1} if tokens else {"n": 1}
     shape = replace(shape, **one)
-    assert stepped(built, shape) == simulate_gemm(built, shape)
+    assert simulate_gemm(built, shape, stepped=True) == simulate_gemm(built, shape)
     by_one = inner_tiles(built, tiling(built, shape)) == 1
     weights_stay = built.accelerator.buffers.stationary == "weights"
     assert by_one or weights_stay != tokens
@@ -123,11 +116,8 @@ def test_equals_a_model_that_is_clocked(built: Machine, shape: GemmShape, gaps: 
 
 @pytest.mark.parametrize("stationary", ["weights", "activations"])
 @pytest.mark.parametrize("m, n", [(2048, 2048), (1, 2048), (2048, 1)])
-def test_few_tiles_are_stepped(stationary: str, m: int, n: int, monkeypatch) -> None:
+def test_few_groups_are_visited(stationary: str, m: int, n: int) -> None:
     """A job of up to a million tiles is known after some of the first rounds' first tiles."""
-    stepped_tiles = []
-    tile = ArraySimulator._tile
-    monkeypatch.setattr(ArraySimulator, "_tile", lambda self: (stepped_tiles.append(1), tile(self)))
     for weight_bits, activation_bits in ((8, 128), (128, 8), (32, 32)):
         array = AcceleratorConfig(
             name="t",
@@ -140,7 +130,7 @@ def test_few_tiles_are_stepped(stationary: str, m: int, n: int, monkeypatch) -> 
         family = get_family("bitmod_fp4")
         built = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
         for group_size in (2, 8, 32):
-            stepped_tiles.clear()
-            report = simulate_gemm(built, GemmShape(m=m, n=n, k=64, group_size=group_size))
+            shape = GemmShape(m=m, n=n, k=64, group_size=group_size)
+            report = simulate_gemm(built, shape)
             assert sum(report.causes.values()) == report.total_cycles
-            assert len(stepped_tiles) < 300
+            assert visited_groups(built, shape) < 1000

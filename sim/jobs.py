@@ -1,0 +1,254 @@
+"""Jobs as the simulator's recurrences take them: many shapes on one machine, in columns."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.timing import (
+    BUFFER_CYCLES,
+    GROUP_COUNT_BITS,
+    HEADER_QUEUE_GROUPS,
+    PARAMETER_QUEUE_TILES,
+    QUEUE_CYCLES,
+    START_CYCLES,
+    TILE_COUNT_BITS,
+    decode_cycles,
+    dequantizer_cycles,
+    dot_cycles,
+    inner_cycles,
+    result_cycles,
+)
+from sw.compile import GemmShape, Machine, tiling
+from sw.compile.transfers import (
+    activation_port,
+    check_buffers,
+    result_stream_bits,
+    result_words,
+    weight_port,
+)
+
+from . import kernel
+
+Column = NDArray[np.int64]
+
+
+def _ceil(a: Column, b: Column | int) -> Column:
+    return -(-a // b)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Jobs:
+    """GEMMs on one machine, one job each; every property is an int64 column (jobs,).
+
+    Parameters
+    ----------
+    machine : the machine.
+    m, n, k, group_size : tokens, output channels, inputs, weights that share a scale.
+
+    Raises
+    ------
+    InputError : a shape exceeds the job port's counters, or a tile does not fit into a buffer.
+    """
+
+    machine: Machine
+    m: Column
+    n: Column
+    k: Column
+    group_size: Column
+
+    def __post_init__(self) -> None:
+        too_many = (
+            (self.tiles >= 1 << TILE_COUNT_BITS)
+            | (self.groups >= 1 << GROUP_COUNT_BITS)
+            | (self.chunks >= 1 << GROUP_COUNT_BITS)
+        )
+        for index in np.flatnonzero(too_many)[:1]:
+            tiling(self.machine, self.shape(index))  # says what is wrong
+        buffers = self.machine.accelerator.buffers
+        if buffers is not None:
+            weight_beats = self.groups + self.tile_chunks + self.has_parameters
+            full = weight_beats > buffers.weight_beats
+            full |= self.tile_chunks > buffers.activation_beats
+            if full.any():
+                worst = int(np.argmax(weight_beats))
+                check_buffers(self.machine, tiling(self.machine, self.shape(worst)))
+                worst = int(np.argmax(self.tile_chunks))
+                check_buffers(self.machine, tiling(self.machine, self.shape(worst)))
+
+    @classmethod
+    def of(cls, machine: Machine, *shapes: GemmShape) -> "Jobs":
+        """Jobs of single shapes."""
+        fields = np.array([[s.m, s.n, s.k, s.group_size] for s in shapes], dtype=np.int64)
+        m, n, k, group_size = fields.T
+        return cls(machine=machine, m=m, n=n, k=k, group_size=group_size)
+
+    def __len__(self) -> int:
+        return len(self.m)
+
+    def shape(self, index: int) -> GemmShape:
+        """The shape of one job."""
+        m, n, k, g = (int(c[index]) for c in (self.m, self.n, self.k, self.group_size))
+        return GemmShape(m=m, n=n, k=k, group_size=g)
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether every tile begins with a beat of requantizer parameters."""
+        return self.machine.accelerator.requantizer is not None
+
+    @cached_property
+    def col_tiles(self) -> Column:
+        """Column tiles, the last one padded."""
+        return _ceil(self.n, self.machine.accelerator.cols)
+
+    @cached_property
+    def row_tiles(self) -> Column:
+        """Row tiles, the last one padded."""
+        return _ceil(self.m, self.machine.accelerator.rows)
+
+    @cached_property
+    def tiles(self) -> Column:
+        """Tile passes."""
+        return self.col_tiles * self.row_tiles
+
+    @cached_property
+    def groups(self) -> Column:
+        """Groups per tile."""
+        return _ceil(self.k, self.group_size)
+
+    @cached_property
+    def chunks(self) -> Column:
+        """Chunks of a full group."""
+        return _ceil(np.minimum(self.group_size, self.k), self.machine.accelerator.lanes)
+
+    @cached_property
+    def last_chunks(self) -> Column:
+        """Chunks of the last group, which may be shorter."""
+        rest = self.k - (self.groups - 1) * self.group_size
+        return _ceil(rest, self.machine.accelerator.lanes)
+
+    @cached_property
+    def tile_chunks(self) -> Column:
+        """Chunks of a tile pass."""
+        return (self.groups - 1) * self.chunks + self.last_chunks
+
+    @cached_property
+    def inner_tiles(self) -> Column:
+        """Tile passes of the inner loop."""
+        return self.row_tiles if self._weights_stay else self.col_tiles
+
+    @cached_property
+    def _weights_stay(self) -> bool:
+        return weight_port(self.machine).stationary
+
+    @cached_property
+    def _words(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Stream words of each kind of beat, of weights and of activations."""
+        return weight_port(self.machine).words, activation_port(self.machine).words
+
+    @cached_property
+    def tile_weight_words(self) -> Column:
+        """Words of a tile of weights."""
+        words = self._words[0]
+        return (
+            self.groups * words["header"]
+            + self.tile_chunks * words["chunk"]
+            + words.get("parameters", 0)
+        )
+
+    @cached_property
+    def tile_activation_words(self) -> Column:
+        """Words of a tile of activations."""
+        return self.tile_chunks * self._words[1]["chunk"]
+
+    @cached_property
+    def tile_result_words(self) -> Column:
+        """Words of a tile of results."""
+        rows = self.machine.accelerator.rows
+        return np.full(len(self), rows * result_words(self.machine), dtype=np.int64)
+
+    def _packets(self, stays: bool) -> Column:
+        """Tiles of an operand that cross its stream."""
+        if self.machine.accelerator.buffers is None:
+            return self.tiles
+        if stays:
+            return self.tiles // self.inner_tiles
+        return np.where(self.inner_tiles == 1, 1, self.tiles)
+
+    @cached_property
+    def weight_packets(self) -> Column:
+        """Tiles of weights that cross the stream."""
+        return self._packets(self._weights_stay)
+
+    @cached_property
+    def activation_packets(self) -> Column:
+        """Tiles of activations that cross the stream."""
+        return self._packets(not self._weights_stay)
+
+    @cached_property
+    def words(self) -> dict[str, Column]:
+        """Words that cross each stream: ``weight_words`` and so on."""
+        return {
+            "weight_words": self.weight_packets * self.tile_weight_words,
+            "activation_words": self.activation_packets * self.tile_activation_words,
+            "result_words": self.tiles * self.tile_result_words,
+        }
+
+    @cached_property
+    def word_bits(self) -> dict[str, int]:
+        """Widths of the streams, by the same names."""
+        return {
+            "weight_words": weight_port(self.machine).stream_bits,
+            "activation_words": activation_port(self.machine).stream_bits,
+            "result_words": result_stream_bits(self.machine),
+        }
+
+    @cached_property
+    def macs(self) -> Column:
+        """Products asked for, padding excluded."""
+        return self.m * self.n * self.k
+
+    @cached_property
+    def peak_macs_per_cycle(self) -> float:
+        """Products per cycle of the array without any loss."""
+        array = self.machine.accelerator
+        return array.rows * array.cols * array.lanes / self.machine.slots
+
+    @cached_property
+    def parameters(self) -> NDArray[np.int64]:
+        """What :func:`sim.kernel.run_job` takes, int64 (jobs, PARAMETERS)."""
+        array, (weights, activations) = self.machine.accelerator, self._words
+        found = np.zeros((len(self), kernel.PARAMETERS), dtype=np.int64)
+        constants = {
+            kernel.SLOTS: self.machine.slots,
+            kernel.DEQUANTIZER: dequantizer_cycles(array),
+            kernel.RESULT: result_cycles(array),
+            kernel.SUM: decode_cycles(array) + dot_cycles(array) + inner_cycles(array),
+            kernel.QUEUE: array.queue_beats,
+            kernel.BUFFERED: array.buffers is not None,
+            kernel.PARAMETER_WORDS: weights.get("parameters", 0),
+            kernel.HEADER_WORDS: weights["header"],
+            kernel.WEIGHT_WORDS: weights["chunk"],
+            kernel.ACTIVATION_WORDS: activations["chunk"],
+            kernel.START: START_CYCLES,
+            kernel.USE: QUEUE_CYCLES,
+            kernel.READ: BUFFER_CYCLES - 1,
+            kernel.HEADER_QUEUE: HEADER_QUEUE_GROUPS,
+            kernel.PARAMETER_QUEUE: PARAMETER_QUEUE_TILES,
+        }
+        stays = self._weights_stay
+        resident = np.where(self.inner_tiles == 1, self.tiles, 1)
+        columns = {
+            kernel.TILES: self.tiles,
+            kernel.GROUPS: self.groups,
+            kernel.CHUNKS: self.chunks,
+            kernel.LAST_CHUNKS: self.last_chunks,
+            kernel.INNER: self.inner_tiles,
+            kernel.WEIGHT_PASSES: self.inner_tiles if stays else resident,
+            kernel.ACTIVATION_PASSES: resident if stays else self.inner_tiles,
+            kernel.RESULT_WORDS: self.tile_result_words,
+        }
+        for column, value in {**constants, **columns}.items():
+            found[:, column] = value
+        return found

@@ -1,0 +1,126 @@
+"""Both views of the simulator, with memories of every speed: equal in every figure."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.schema import load_axis
+from sim import Rate, Rates, simulate_gemm, trace_gemm
+from sim.jobs import Jobs
+from sw.compile import GemmShape, Machine, tiling
+from sw.compile.transfers import inner_tiles, stream_counts
+from sw.formats import get_family
+
+from .clocked import clocked
+from .test_buffers import exact, machines
+from .visits import visited_groups
+
+
+@st.composite
+def word_times(draw) -> tuple[int, int]:
+    """Cycles of a word, 1 or more: whole, of small and of large denominators."""
+    bottom = draw(st.sampled_from((1, 1, 2, 3, 8, 33, 100)))
+    return draw(st.integers(bottom, bottom * draw(st.sampled_from((1, 2, 7))))), bottom
+
+
+rate = st.builds(
+    Rate,
+    cycles=word_times(),
+    lead=st.integers(0, 40),
+    lead_cycles=word_times(),
+    delay=st.sampled_from((0, 0, 1, 30)),
+)
+all_rates = st.builds(Rates, weights=rate, activations=rate, results=rate)
+shapes = st.builds(
+    GemmShape,
+    m=st.integers(1, 24),
+    n=st.integers(1, 24),
+    k=st.integers(1, 160),
+    group_size=st.integers(1, 40),
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(built=machines(), shape=shapes, rates=all_rates, tight=st.booleans())
+def test_fast_and_stepped_views_agree(built: Machine, shape, rates, tight) -> None:
+    """Total and every counter: stalls of the memory, ragged shapes, buffers of just one tile."""
+    if tight and built.accelerator.buffers is not None:
+        built = exact(built, shape)
+    assert simulate_gemm(built, shape, rates) == simulate_gemm(built, shape, rates, stepped=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(built=machines(), shape=shapes, rates=all_rates)
+def test_a_rate_is_a_list_of_gaps(built: Machine, shape, rates) -> None:
+    """What a test bench can keep: the same times from idle cycles, word by word."""
+    gaps = rates.gaps(stream_counts(built, tiling(built, shape)))
+    assert min(int(g.min()) for g in (gaps.weights, gaps.activations, gaps.results)) >= 0
+    assert simulate_gemm(built, shape, gaps) == simulate_gemm(built, shape, rates)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    built=machines(buffered=True),
+    shape=st.builds(
+        GemmShape,
+        m=st.integers(1, 7),
+        n=st.integers(1, 7),
+        k=st.integers(1, 40),
+        group_size=st.integers(1, 20),
+    ),
+    rates=all_rates,
+)
+def test_both_equal_a_model_clocked_cycle_by_cycle(built: Machine, shape, rates) -> None:
+    built = exact(built, shape)
+    gaps = rates.gaps(stream_counts(built, tiling(built, shape)))
+    report = simulate_gemm(built, shape, rates)
+    assert (report.total_cycles, report.causes) == clocked(built, shape, gaps)
+
+
+@settings(max_examples=200, deadline=None)
+@given(built=machines(), shape=shapes)
+def test_columns_are_the_tilings_of_the_compiler(built: Machine, shape) -> None:
+    jobs, t = Jobs.of(built, shape), tiling(built, shape)
+    for name in ("tiles", "groups", "chunks", "last_chunks", "tile_chunks", "col_tiles"):
+        assert int(getattr(jobs, name)[0]) == getattr(t, name), name
+    assert {name: int(words[0]) for name, words in jobs.words.items()} == stream_counts(built, t)
+    assert int(jobs.inner_tiles[0]) == inner_tiles(built, t)
+
+
+@settings(max_examples=150, deadline=None)
+@given(built=machines(), shape=shapes, rates=all_rates)
+def test_a_trace_accounts_for_every_cycle(built: Machine, shape, rates) -> None:
+    report, trace = trace_gemm(built, shape, rates)
+    assert report == simulate_gemm(built, shape, rates)
+    t = tiling(built, shape)
+    groups, tiles = trace.of("group"), trace.of("tile")
+    assert len(groups) == len(trace.of("dequantize")) == t.tiles * t.groups
+    assert len(tiles) == len(trace.of("results")) == t.tiles
+    for cause in ("dequantizer", "weights", "activations"):
+        assert trace.of(f"wait_{cause}")["cycles"].sum() == report.causes[cause]
+    assert trace.of("wait_output")["cycles"].sum() == report.causes["output"] - report.drain
+    # waits and slots of a tile do not overlap, and fill it
+    waits = np.concatenate(
+        [trace.of(f"wait_{c}") for c in ("output", "dequantizer", "weights", "activations")]
+    )
+    waits = np.sort(waits, order="start")
+    assert (waits["start"][1:] >= waits["start"][:-1] + waits["cycles"][:-1]).all()
+    assert waits["cycles"].sum() + report.causes["compute"] == report.total_cycles - report.drain
+    for events in (groups, tiles, trace.of("dequantize"), trace.of("load_weights")):
+        assert (events["start"][1:] >= events["start"][:-1] + events["cycles"][:-1]).all()
+        assert (events["cycles"] >= 1).all()
+    results = trace.of("results")
+    assert results["start"][-1] + results["cycles"][-1] - 1 == report.total_cycles
+
+
+def test_the_fast_view_is_fast_behind_a_slow_memory() -> None:
+    """A tile's words take whole cycles together, so a tile is like the one before."""
+    array = load_axis("accelerator", "bitmod_32x32x4")
+    family = get_family("bitmod_fp4")
+    built = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
+    shape = GemmShape(m=256, n=4096, k=4096, group_size=128)
+    jobs = Jobs.of(built, shape)
+    words = int(jobs.tile_weight_words[0])
+    rates = Rates(weights=Rate(cycles=(3 * words + 1, words), delay=50))
+    assert visited_groups(built, shape, rates) < 10 * int(jobs.groups[0])
+    assert visited_groups(built, shape) < 100
