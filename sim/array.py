@@ -3,9 +3,7 @@
 ``docs/timing.md`` is the specification. Times are cycles after the one that accepts the job.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +59,7 @@ class Rate:
         """As the recurrences take it."""
         free = self == Rate()
         kind = kernel.FREE if free else kernel.RULE
-        return (kind, self.delay, self.lead, *self.lead_cycles, *self.cycles)
+        return (kind, self.delay, self.lead, *self.lead_cycles, *self.cycles, 0, 0)
 
     def gaps(self, words: int) -> NDArray[np.int64]:
         """The same as idle cycles before each of ``words`` words."""
@@ -124,19 +122,20 @@ class CycleReport:
         return self.macs / (self.peak_macs_per_cycle * self.total_cycles)
 
 
-def _streams(supply: Gaps | Rates | None) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+def _streams(supply: Gaps | Rates | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rates, and cycles by number of words where gaps are given, as the recurrences take them."""
-    none = np.zeros(1, dtype=np.int64)
     if not isinstance(supply, Gaps):
-        return (supply or Rates()).rows, [none, none, none]
-    rows, given = Rates().rows, []
+        return (supply or Rates()).rows, np.zeros(0, dtype=np.int64)
+    rows, given = Rates().rows, [np.zeros(0, dtype=np.int64)]
     for index, gaps in enumerate((supply.weights, supply.activations, supply.results)):
         if (gaps < 0).any():
             raise InputError("gaps must not be negative")
-        given.append(np.concatenate([none, np.cumsum(1 + np.asarray(gaps, dtype=np.int64))]))
         if len(gaps):
             rows[index, kernel.KIND] = kernel.GIVEN
-    return rows, given
+            rows[index, kernel.GIVEN_AT] = sum(map(len, given))
+            rows[index, kernel.GIVEN_WORDS] = len(gaps)
+            given.append(np.concatenate([[0], np.cumsum(1 + np.asarray(gaps, dtype=np.int64))]))
+    return rows, np.concatenate(given)
 
 
 def simulate_gemm(
@@ -162,25 +161,26 @@ def simulate_gemm(
     return _report(jobs, run_to_end(jobs, supply, stepped=stepped))
 
 
-def run_to_end(jobs: Jobs, supply: Gaps | Rates | None = None, *, stepped: bool = False) -> Any:
-    """State of the recurrences at the end of the first of ``jobs``."""
+def run_to_end(
+    jobs: Jobs, supply: Gaps | Rates | None = None, *, stepped: bool = False
+) -> NDArray[np.int64]:
+    """The first of ``jobs`` at its end, as :mod:`sim.kernel` describes it."""
     rates, given = _streams(supply)
+    job: NDArray[np.int64] = kernel.new_job(jobs.parameters[0], rates, given)
     skip = not stepped and not (rates[:, kernel.KIND] == kernel.GIVEN).any()
-    p = jobs.parameters[0]
-    job = kernel.new_job(p)
-    kernel.run_job(p, rates, *given, job, int(p[kernel.TILES]), skip, _no_events())
+    kernel.run_job(job, _room_for(0), int(job[kernel.TILES]), skip)
     return job
 
 
-def _no_events() -> NDArray[np.int64]:
-    return np.zeros((0, kernel.EVENT_COLUMNS), dtype=np.int64)
+def _room_for(events: int) -> NDArray[np.int64]:
+    return np.zeros((events, kernel.EVENT_COLUMNS), dtype=np.int64)
 
 
-def _report(jobs: Jobs, job: Any) -> CycleReport:
+def _report(jobs: Jobs, job: NDArray[np.int64]) -> CycleReport:
     """The report of the first of ``jobs`` from the state at its end."""
-    array, counted = job[1], job[4]
-    total, issued = int(array[kernel.TILE_DONE]), int(array[kernel.ISSUED])
-    causes = dict(zip(CAUSES, map(int, counted), strict=True))
+    total, issued = int(job[kernel.TILE_DONE]), int(job[kernel.ISSUED])
+    counted = job[kernel.CAUSES : kernel.CAUSES + kernel.CAUSE_COUNT].tolist()
+    causes = dict(zip(CAUSES, counted, strict=True))
     causes["output"] += total - issued
     return CycleReport(
         total_cycles=total,
@@ -192,7 +192,7 @@ def _report(jobs: Jobs, job: Any) -> CycleReport:
         },
         macs=int(jobs.macs[0]),
         peak_macs_per_cycle=jobs.peak_macs_per_cycle,
-        fill=int(array[kernel.FIRST_SLOT]) - 1,
+        fill=int(job[kernel.FIRST_SLOT]) - 1,
         drain=total - issued,
     )
 
@@ -207,32 +207,21 @@ def trace_gemm(
     InputError : as there, or the job has more than :data:`MOST_EVENTS` events.
     """
     jobs = Jobs.of(machine, shape)
-    job = kernel.new_job(jobs.parameters[0])
-    blocks, count = [], 0
-    for block in _events(jobs, job, supply):
-        count += len(block)
+    # a slot can wait for four causes, a group has two events and a tile four
+    most = int(4 * jobs.tile_chunks[0] + 2 * jobs.groups[0] + 4)
+    block = max(1, _BLOCK_EVENTS // most)
+    job = kernel.new_job(jobs.parameters[0], *_streams(supply))
+    noted, tiles, events, count = _room_for(most * block), int(job[kernel.TILES]), [], 0
+    while (tile := int(job[kernel.TILE])) < tiles:
+        kernel.run_job(job, noted, min(tile + block, tiles), False)
+        events.append(_packed(noted[: job[kernel.NOTED]]))
+        count += len(events[-1])
         if count > MOST_EVENTS:
             raise InputError(
                 f"a trace of this job has more than {MOST_EVENTS:,} events: take a smaller shape"
             )
-        blocks.append(block)
     report = _report(jobs, job)
-    return report, Trace(events=np.concatenate(blocks), total_cycles=report.total_cycles)
-
-
-def _events(jobs: Jobs, job: Any, supply: Gaps | Rates | None) -> Iterator[NDArray[np.void]]:
-    """Events of the job, some tiles at a time."""
-    p = jobs.parameters[0]
-    rates, given = _streams(supply)
-    # a slot can wait for four causes, a group has two events and a tile four
-    most = int(4 * jobs.tile_chunks[0] + 2 * jobs.groups[0] + 4)
-    tiles = max(1, _BLOCK_EVENTS // most)
-    events = np.zeros((most * tiles, kernel.EVENT_COLUMNS), dtype=np.int64)
-    array = job[1]
-    while (tile := int(array[kernel.TILE])) < p[kernel.TILES]:
-        end = min(tile + tiles, int(p[kernel.TILES]))
-        kernel.run_job(p, rates, *given, job, end, False, events)
-        yield _packed(events[: array[kernel.NOTED]])
+    return report, Trace(events=np.concatenate(events), total_cycles=report.total_cycles)
 
 
 def _packed(events: NDArray[np.int64]) -> NDArray[np.void]:

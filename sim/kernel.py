@@ -3,21 +3,26 @@
 Compiled by numba where it is installed; the same functions run without it. Both views of the
 simulator are this code: stepped, it visits every chunk and can note every event; fast, it also
 recognises that a state has come back, between groups, tiles or rounds, and skips what repeats.
+
+A job is one int64 array ``x``: numbers are passed between compiled functions faster in one array
+than in several. :func:`new_job` makes it.
 """
 
 from typing import Any
 
 import numpy as np
 
-from sw.quantize.compiled import inner_loop, outer_loop
+from sw.quantize.compiled import inlined_loop, inner_loop, outer_loop
 
 LONG_AGO = -(1 << 40)
-#: columns of a job's parameters: those of docs/timing.md (latencies too: compiled code that is kept
-#: on disk must not depend on constants of other files)
+_FAR = 1 << 60
+#: what a job is, in the terms of docs/timing.md (latencies too: compiled code that is kept on disk
+#: must not depend on constants of other files)
 (
     SLOTS,
     DEQUANTIZER,
     RESULT,
+    SUM,
     QUEUE,
     TILES,
     GROUPS,
@@ -29,10 +34,9 @@ LONG_AGO = -(1 << 40)
     HEADER_WORDS,
     WEIGHT_WORDS,
     ACTIVATION_WORDS,
+    RESULT_WORDS,
     WEIGHT_PASSES,
     ACTIVATION_PASSES,
-    RESULT_WORDS,
-    SUM,
     START,
     USE,
     READ,
@@ -40,530 +44,508 @@ LONG_AGO = -(1 << 40)
     PARAMETER_QUEUE,
     PARAMETERS,
 ) = range(24)
-#: how fast a stream's words can come: at once, by a rule (below), or after given gaps
-FREE, RULE, GIVEN = range(3)
-#: columns of a stream's rate. Rule: after ``DELAY`` cycles, the first ``FIRST`` words take P0 / Q0
-#: cycles each, all others P1 / Q1; a word comes in the cycle that completes it
-KIND, DELAY, FIRST, P0, Q0, P1, Q1, RATES = range(8)
-WEIGHTS, ACTIVATIONS, RESULTS = range(3)
-#: state of an operand: beat accepted by its queue, word accepted by its buffer, words so far; of
-#: the tile being read: cycle that its words count from, words before it, words read, passes done;
-#: reading of the tiles two before and one before ended; least time that a beat waited in the buffer
-ACCEPTED, WORD, INDEX, BASE, BEFORE, OFFSET, PASS, LEFT_TWO, LEFT_ONE, SLACK, OPERAND = range(11)
-#: state of the array
+#: where it stands: latest slot, first slot of the group and of the job, last slot of the latest
+#: group, last result word of the latest tile, result words, tiles, events, groups gone through
 (
     ISSUED,
     GROUP_BEGAN,
+    FIRST_SLOT,
     GROUP_ENDED,
     TILE_DONE,
     RESULT_INDEX,
-    FIRST_SLOT,
     TILE,
     NOTED,
     VISITED,
-    ARRAY,
-) = range(10)
-#: queues, numbered as the operands and two more
-HEADER_RING, PARAMETER_RING, RINGS = 2, 3, 4
-#: columns of an event
+    CAUSES,
+) = range(PARAMETERS, PARAMETERS + 10)
+CAUSE_COUNT = 5
+_OUTPUT, _DEQUANTIZER, _WEIGHTS, _ACTIVATIONS, _COMPUTE = range(CAUSES, CAUSES + CAUSE_COUNT)
+#: streams; the first two are operands, with a queue each, and there are two more queues
+WEIGHTS, ACTIVATIONS, RESULTS = range(3)
+HEADERS, TILE_PARAMETERS, QUEUES = 2, 3, 4
+#: oldest place of each queue; places of a queue
+HEADS = CAUSES + CAUSE_COUNT
+DEPTH = HEADS + QUEUES
+#: how fast a stream's words can come: at once, by a rule, or after given gaps
+FREE, RULE, GIVEN = range(3)
+#: of each stream: kind; by the rule, after ``DELAY`` cycles the first ``LEAD`` words take P0 / Q0
+#: cycles each and all others P1 / Q1, and a word comes in the cycle that completes it; where gaps
+#: are given, the cycles that 0 to ``GIVEN_WORDS`` words take begin at ``GIVEN_AT``
+RATES = DEPTH + 1
+KIND, DELAY, LEAD, P0, Q0, P1, Q1, GIVEN_AT, GIVEN_WORDS, RATE = range(10)
+#: of each operand: beat accepted by its queue, word accepted by its buffer, words so far; of the
+#: tile being read: cycle that its words count from, words before it, words read, passes done;
+#: reading of the tiles two before and one before ended; least time that a beat waited in the
+#: buffer; words of a tile, passes that read it
+OPERANDS = RATES + 3 * RATE
+(
+    ACCEPTED,
+    WORD,
+    INDEX,
+    BASE,
+    BEFORE,
+    OFFSET,
+    PASS,
+    LEFT_TWO,
+    LEFT_ONE,
+    SLACK,
+    TILE_WORDS,
+    PASSES,
+    OPERAND,
+) = range(13)
+#: when beats left each queue, ``DEPTH`` places a queue; behind them the cycles that are given
+LEFT = OPERANDS + 2 * OPERAND
+#: columns of an event, and its kinds in the order of sim/trace.py
 E_KIND, E_TILE, E_GROUP, E_START, E_CYCLES, EVENT_COLUMNS = range(6)
-_OUTPUT, _DEQUANTIZER, _WEIGHTS, _ACTIVATIONS, _COMPUTE, CAUSE_COUNT = range(6)
-_T, _G, _D, _R, _LOAD, _WAIT = 0, 1, 2, 3, 4, 6  # kinds of events, sim/trace.py
-_FAR = 1 << 60
-#: columns of a result
+_TILE, _GROUP, _DEQUANTIZE, _RESULTS, _LOAD, _WAIT = 0, 1, 2, 3, 4, 6
+#: columns of a result, and of where a job stood
 F_TOTAL, F_FIRST, F_LAST, F_CAUSES = range(4)
 FOUND = F_CAUSES + CAUSE_COUNT
-#: where a job stood
 S_PLACE, S_ISSUED, S_RESULTS, S_INDEX, S_OFFSET, S_CAUSES = 0, 1, 2, 3, 5, 7
 SEEN = S_CAUSES + CAUSE_COUNT
 
 
-@inner_loop
-def _until(rate: Any, given: Any, words: int) -> int:
-    """Cycles that the first ``words`` words take if nothing holds them back."""
-    if rate[KIND] == FREE or words <= 0:
+@inlined_loop
+def _until(x: Any, s: int, words: int) -> int:
+    """Cycles that the first ``words`` words of stream ``s`` take if nothing holds them back."""
+    r = RATES + s * RATE
+    if x[r + KIND] == FREE or words <= 0:
         return words
-    if rate[KIND] == GIVEN:
-        known = len(given) - 1
-        return given[words] if words <= known else given[known] + words - known
-    first = min(words, rate[FIRST])
-    cycles = rate[DELAY] - (-first * rate[P0] // rate[Q0])
-    return cycles - (-(words - first) * rate[P1] // rate[Q1])
+    if x[r + KIND] == GIVEN:
+        known = min(words, x[r + GIVEN_WORDS])
+        return x[x[r + GIVEN_AT] + known] + words - known
+    lead = min(words, x[r + LEAD])
+    cycles = x[r + DELAY] - (-(words - lead) * x[r + P1] // x[r + Q1])
+    return cycles - (-lead * x[r + P0] // x[r + Q0]) if lead else cycles
 
 
 @inner_loop
-def _phase(rate: Any, words: int) -> int:
+def _phase(x: Any, s: int, words: int) -> int:
     """What the rule makes of the words behind the first ``words``."""
-    if rate[KIND] != RULE:
+    r = RATES + s * RATE
+    if x[r + KIND] != RULE:
         return 0
-    if words < rate[FIRST] or not words:
-        return -1 - (words % rate[Q0] if words else rate[Q0])
-    return (words - rate[FIRST]) % rate[Q1]
+    if words < x[r + LEAD] or not words:
+        return -1 - (words % x[r + Q0] if words else x[r + Q0])
+    return (words - x[r + LEAD]) % x[r + Q1]
 
 
 @inner_loop
-def _within(rate: Any, words: int, period: int, repeats: int) -> int:
+def _within(x: Any, s: int, words: int, period: int, repeats: int) -> int:
     """Repeats of ``period`` words that do not pass from one part of the rule to the other."""
-    if rate[KIND] != RULE or words >= rate[FIRST] or period <= 0:
+    lead = x[RATES + s * RATE + LEAD]
+    if x[RATES + s * RATE + KIND] != RULE or words >= lead or period <= 0:
         return repeats
-    return min(repeats, (rate[FIRST] - words) // period)
+    return min(repeats, (lead - words) // period)
 
 
 @inner_loop
-def _load(op: Any, rate: Any, given: Any, words: int, start: int) -> int:
+def _load(x: Any, s: int) -> int:
     """All words of the next tile enter the buffer; returns the cycle of the first."""
-    index = op[INDEX]
-    through = _until(rate, given, index + 1)
-    first = max(op[WORD] + through - _until(rate, given, index), op[LEFT_TWO] + 1, start)
-    op[BASE] = first - through
-    op[WORD] = op[BASE] + _until(rate, given, index + words)
-    op[BEFORE] = index
-    op[INDEX] = index + words
+    o = OPERANDS + s * OPERAND
+    index = x[o + INDEX]
+    through = _until(x, s, index + 1)
+    offered = x[o + WORD] + through - _until(x, s, index)
+    first = max(offered, x[o + LEFT_TWO] + 1, x[START])
+    x[o + BEFORE] = index
+    x[o + INDEX] = index + x[o + TILE_WORDS]
+    x[o + BASE] = first - through
+    x[o + WORD] = x[o + BASE] + _until(x, s, x[o + INDEX])
     return first
 
 
-@inner_loop
-def _beat(op: Any, rate: Any, given: Any, words: int, room: int, buffer: Any) -> int:
-    """The next beat enters its queue, not before cycle ``room``; returns the cycle.
-
-    ``buffer``: whether there is one, words of a tile, passes that read it, and the cycles from the
-    last word of a beat to its reading; without a buffer the first cycle of all.
-    """
-    if not buffer[0]:
-        index = op[INDEX]
-        op[INDEX] = index + 1
-        took = _until(rate, given, index + 1) - _until(rate, given, index)
-        op[ACCEPTED] = max(op[ACCEPTED] + took, room, buffer[3])
-        return op[ACCEPTED]
-    op[OFFSET] += words
-    read = op[ACCEPTED]
-    if op[PASS] == 0:  # read for the first time: perhaps not there yet
-        ready = op[BASE] + _until(rate, given, op[BEFORE] + op[OFFSET]) + buffer[3]
-        op[SLACK] = min(op[SLACK], read - ready)
+@inlined_loop
+def _beat(x: Any, s: int, words: int, room: int) -> int:
+    """The next beat, of so many words, enters its queue in cycle ``room`` or later; returns it."""
+    o = OPERANDS + s * OPERAND
+    if not x[BUFFERED]:
+        index = x[o + INDEX]
+        x[o + INDEX] = index + 1
+        took = _until(x, s, index + 1) - _until(x, s, index)
+        x[o + ACCEPTED] = max(x[o + ACCEPTED] + took, room, x[START])
+        return x[o + ACCEPTED]
+    offset = x[o + OFFSET] + words
+    read = x[o + ACCEPTED]
+    if x[o + PASS] == 0:  # read for the first time: perhaps not there yet
+        ready = x[o + BASE] + _until(x, s, x[o + BEFORE] + offset) + x[READ]
+        x[o + SLACK] = min(x[o + SLACK], read - ready)
         read = max(ready, read)
-    op[ACCEPTED] = max(read + 1, room)
-    if op[OFFSET] == buffer[1]:
-        op[OFFSET] = 0
-        op[PASS] += 1
-        if op[PASS] == buffer[2]:
-            op[PASS] = 0
-            op[LEFT_TWO] = op[LEFT_ONE]
-            op[LEFT_ONE] = read
-    return op[ACCEPTED]
+    x[o + ACCEPTED] = max(read + 1, room)
+    if offset == x[o + TILE_WORDS]:
+        offset = 0
+        x[o + PASS] += 1
+        if x[o + PASS] == x[o + PASSES]:
+            x[o + PASS] = 0
+            x[o + LEFT_TWO] = x[o + LEFT_ONE]
+            x[o + LEFT_ONE] = read
+    x[o + OFFSET] = offset
+    return x[o + ACCEPTED]
 
 
-@inner_loop
-def _room(rings: Any, heads: Any, queue: int) -> int:
+@inlined_loop
+def _room(x: Any, queue: int) -> int:
     """First cycle in which the next beat fits."""
-    return rings[queue, heads[queue]] + 1
+    return x[LEFT + queue * x[DEPTH] + x[HEADS + queue]] + 1
 
 
-@inner_loop
-def _pop(rings: Any, heads: Any, queue: int, depth: int, cycle: int) -> None:
-    """The head leaves in ``cycle``."""
-    rings[queue, heads[queue]] = cycle
-    heads[queue] = heads[queue] + 1 if heads[queue] + 1 < depth else 0
+@inlined_loop
+def _pop(x: Any, queue: int, depth: int, cycle: int) -> None:
+    """The head of a queue of ``depth`` places leaves in ``cycle``."""
+    head = x[HEADS + queue]
+    x[LEFT + queue * x[DEPTH] + head] = cycle
+    x[HEADS + queue] = head + 1 if head + 1 < depth else 0
 
 
-@inner_loop
-def _note(events: Any, array: Any, kind: int, group: int, start: int, end: int) -> None:
+@inlined_loop
+def _note(x: Any, events: Any, kind: int, group: int, start: int, end: int) -> None:
     """One more event, from cycle ``start`` to ``end``."""
     if len(events):
-        row = events[array[NOTED]]
-        row[E_KIND], row[E_TILE], row[E_GROUP] = kind, array[TILE], group
-        row[E_START], row[E_CYCLES] = start, end - start + 1
-        array[NOTED] += 1
+        row = x[NOTED]
+        events[row, E_KIND], events[row, E_TILE], events[row, E_GROUP] = kind, x[TILE], group
+        events[row, E_START], events[row, E_CYCLES] = start, end - start + 1
+        x[NOTED] = row + 1
 
 
-@inner_loop
-def _wait(array: Any, causes: Any, events: Any, group: int, first: Any, second: Any) -> None:
-    """Issue one slot when two causes, each with the cycle that it holds until, have passed."""
-    cycle = array[ISSUED] + 1
-    for cause, until in (first, second):
-        if until > cycle:
-            causes[cause] += until - cycle
-            _note(events, array, _WAIT + cause, group, cycle, until - 1)
-            cycle = until
-    array[ISSUED] = cycle
+@inlined_loop
+def _wait(x: Any, events: Any, group: int, cause: int, until: int) -> None:
+    """Hold the next slot back until cycle ``until``."""
+    cycle = x[ISSUED] + 1
+    if until > cycle:
+        x[cause] += until - cycle
+        x[ISSUED] = until - 1
+        _note(x, events, _WAIT + cause - CAUSES, group, cycle, until - 1)
 
 
-@inner_loop
-def _issue(
-    p: Any,
-    array: Any,
-    causes: Any,
-    events: Any,
-    group: int,
-    usable: Any,
-    ends_group: bool,
-    drained: int,
-) -> None:
+@inlined_loop
+def _issue(x: Any, events: Any, group: int, weights: int, activations: int, drained: int) -> None:
     """The slots of one chunk.
 
-    ``usable`` : cycles from which its weights and activations can be used. ``drained`` : what the
-    last slot of a tile waits for.
+    ``weights``, ``activations`` : cycles from which they can be used. ``drained`` : that from which
+    the last slot of a tile may issue; of a group that does not end a tile 0, of no group -1.
     """
-    slots = p[SLOTS]
-    causes[_COMPUTE] += slots
-    free = array[GROUP_ENDED] + p[DEQUANTIZER] if ends_group else LONG_AGO
-    at_end = (_OUTPUT, drained), (_DEQUANTIZER, free)
-    if slots == 1:  # the only slot waits for everything
-        _wait(array, causes, events, group, at_end[0], at_end[1])
-        array[ISSUED] -= 1
-    _wait(array, causes, events, group, (_WEIGHTS, usable[0]), (_ACTIVATIONS, usable[1]))
-    if array[FIRST_SLOT] < 0:
-        array[FIRST_SLOT] = array[ISSUED]
-    if array[GROUP_BEGAN] < 0:
-        array[GROUP_BEGAN] = array[ISSUED]
+    slots = x[SLOTS]
     if slots > 1:
-        array[ISSUED] += slots - 2
-        _wait(array, causes, events, group, at_end[0], at_end[1])
+        _wait(x, events, group, _WEIGHTS, weights)
+        _wait(x, events, group, _ACTIVATIONS, activations)
+        if x[GROUP_BEGAN] < 0:
+            x[GROUP_BEGAN] = x[ISSUED] + 1
+        x[ISSUED] += slots - 1
+    if drained >= 0:  # the chunk ends a group
+        _wait(x, events, group, _OUTPUT, drained)
+        _wait(x, events, group, _DEQUANTIZER, x[GROUP_ENDED] + x[DEQUANTIZER])
+    if slots == 1:  # the only slot waits for everything
+        _wait(x, events, group, _WEIGHTS, weights)
+        _wait(x, events, group, _ACTIVATIONS, activations)
+        if x[GROUP_BEGAN] < 0:
+            x[GROUP_BEGAN] = x[ISSUED] + 1
+    x[ISSUED] += 1
+    x[_COMPUTE] += slots
 
 
 @inner_loop
-def _same(a: Any, b: Any, size: int) -> bool:
+def _same(keys: Any, row: int, size: int) -> bool:
     for i in range(size):  # noqa: SIM110
-        if a[i] != b[i]:
+        if keys[0, i] != keys[row, i]:
             return False
     return True
 
 
 @inner_loop
-def _queue_key(p: Any, ops: Any, array: Any, rings: Any, heads: Any, key: Any, size: int) -> int:
+def _queue_key(x: Any, key: Any, size: int) -> int:
     """Departures from the queues, oldest first, relative to the latest slot; returns the size.
 
     Those before the latest beat of their stream hold nothing back any more and count as equal.
     """
-    for queue in range(HEADER_RING + 1):
-        depth = p[HEADER_QUEUE] if queue == HEADER_RING else p[QUEUE]
-        latest = ops[ACTIVATIONS if queue == ACTIVATIONS else WEIGHTS, ACCEPTED]
+    for queue in range(HEADERS + 1):
+        depth = x[HEADER_QUEUE] if queue == HEADERS else x[QUEUE]
+        stream = ACTIVATIONS if queue == ACTIVATIONS else WEIGHTS
+        latest = x[OPERANDS + stream * OPERAND + ACCEPTED]
         for i in range(depth):
-            place = heads[queue] + i
-            left = rings[queue, place if place < depth else place - depth]
-            key[size + i] = max(left, latest) - array[ISSUED]
+            place = x[HEADS + queue] + i
+            place = place if place < depth else place - depth
+            key[size + i] = max(x[LEFT + queue * x[DEPTH] + place], latest) - x[ISSUED]
         size += depth
     return size
 
 
 @inner_loop
-def _group_key(p: Any, rates: Any, ops: Any, array: Any, rings: Any, heads: Any, key: Any) -> int:
+def _group_key(x: Any, key: Any) -> int:
     """What the next group depends on, but for words that are still to come into a buffer."""
     for s in range(2):
-        op = ops[s]
-        words = op[INDEX]
-        if p[BUFFERED]:
-            words = op[BEFORE] + op[OFFSET] if op[PASS] == 0 else 0
-        key[2 * s] = op[ACCEPTED] - array[ISSUED]
-        key[2 * s + 1] = _phase(rates[s], words) if not p[BUFFERED] or op[PASS] == 0 else 0
-    return _queue_key(p, ops, array, rings, heads, key, 4)
+        o = OPERANDS + s * OPERAND
+        words = x[o + BEFORE] + x[o + OFFSET] if x[BUFFERED] else x[o + INDEX]
+        key[2 * s] = x[o + ACCEPTED] - x[ISSUED]
+        key[2 * s + 1] = 0 if x[BUFFERED] and x[o + PASS] else _phase(x, s, words)
+    return _queue_key(x, key, 4)
 
 
 @inner_loop
-def _tile_key(p: Any, rates: Any, ops: Any, array: Any, rings: Any, heads: Any, key: Any) -> int:
+def _tile_key(x: Any, key: Any) -> int:
     """Everything the next tile depends on, relative to the latest slot; returns the size."""
-    issued, size = array[ISSUED], 2
-    slowest = 2 + max(
-        rates[RESULTS, P0] // rates[RESULTS, Q0], rates[RESULTS, P1] // rates[RESULTS, Q1]
-    )
-    key[0] = max(array[TILE_DONE] - issued, -slowest)
-    key[1] = _phase(rates[RESULTS], array[RESULT_INDEX])
+    issued, r, size = x[ISSUED], RATES + RESULTS * RATE, 2
+    slowest = 2 + max(x[r + P0] // x[r + Q0], x[r + P1] // x[r + Q1])
+    key[0] = max(x[TILE_DONE] - issued, -slowest)
+    key[1] = _phase(x, RESULTS, x[RESULT_INDEX])
     for s in range(2):
-        op = ops[s]
-        loads = p[BUFFERED] and op[PASS] == 0
-        key[size] = op[ACCEPTED] - issued
-        key[size + 1] = _phase(rates[s], op[INDEX]) if loads or not p[BUFFERED] else 0
-        key[size + 2] = op[WORD] - issued if loads else 0
-        key[size + 3] = max(op[LEFT_TWO], op[WORD]) - issued if loads else 0
-        key[size + 4] = max(op[LEFT_ONE], op[WORD]) - issued if loads else 0
+        o = OPERANDS + s * OPERAND
+        word = x[o + WORD]
+        loads = x[BUFFERED] and x[o + PASS] == 0
+        key[size] = x[o + ACCEPTED] - issued
+        key[size + 1] = _phase(x, s, x[o + INDEX]) if loads or not x[BUFFERED] else 0
+        key[size + 2] = word - issued if loads else 0
+        key[size + 3] = max(x[o + LEFT_TWO], word) - issued if loads else 0
+        key[size + 4] = max(x[o + LEFT_ONE], word) - issued if loads else 0
         size += 5
-    depth = p[PARAMETER_QUEUE]
+    depth, latest = x[PARAMETER_QUEUE], x[OPERANDS + WEIGHTS * OPERAND + ACCEPTED]
     for i in range(depth):
-        left = rings[PARAMETER_RING, (heads[PARAMETER_RING] + i) % depth]
-        key[size + i] = max(left, ops[WEIGHTS, ACCEPTED]) - issued if p[PARAMETER_WORDS] else 0
-    return _queue_key(p, ops, array, rings, heads, key, size + depth)
+        place = LEFT + TILE_PARAMETERS * x[DEPTH] + (x[HEADS + TILE_PARAMETERS] + i) % depth
+        key[size + i] = max(x[place], latest) - issued if x[PARAMETER_WORDS] else 0
+    return _queue_key(x, key, size + depth)
 
 
 @inner_loop
-def _later(p: Any, ops: Any, array: Any, rings: Any, cycles: int) -> None:
+def _later(x: Any, cycles: int) -> None:
     """Move what the next group depends on ``cycles`` later."""
-    array[ISSUED] += cycles
-    array[GROUP_ENDED] += cycles
+    x[ISSUED] += cycles
+    x[GROUP_ENDED] += cycles
     for s in range(2):
-        ops[s, ACCEPTED] += cycles
-    for queue in range(HEADER_RING + 1):
-        depth = p[HEADER_QUEUE] if queue == HEADER_RING else p[QUEUE]
-        for i in range(depth):
-            rings[queue, i] += cycles
+        x[OPERANDS + s * OPERAND + ACCEPTED] += cycles
+    for i in range((HEADERS + 1) * x[DEPTH]):
+        x[LEFT + i] += cycles
 
 
 @inner_loop
-def _keep(ops: Any, array: Any, causes: Any, place: int, seen: Any) -> None:
+def _keep(x: Any, place: int, seen: Any) -> None:
     """Note where the job stands: before tile, or group, ``place``."""
-    seen[S_PLACE], seen[S_ISSUED], seen[S_RESULTS] = place, array[ISSUED], array[RESULT_INDEX]
+    seen[S_PLACE], seen[S_ISSUED], seen[S_RESULTS] = place, x[ISSUED], x[RESULT_INDEX]
     for s in range(2):
-        seen[S_INDEX + s], seen[S_OFFSET + s] = ops[s, INDEX], ops[s, OFFSET]
+        seen[S_INDEX + s] = x[OPERANDS + s * OPERAND + INDEX]
+        seen[S_OFFSET + s] = x[OPERANDS + s * OPERAND + OFFSET]
     for i in range(CAUSE_COUNT):
-        seen[S_CAUSES + i] = causes[i]
+        seen[S_CAUSES + i] = x[CAUSES + i]
 
 
 @inner_loop
-def _repeat_groups(
-    p: Any,
-    rates: Any,
-    givens: Any,
-    ops: Any,
-    array: Any,
-    rings: Any,
-    causes: Any,
-    seen: Any,
-    left: Any,
-) -> int:
-    """Repeat the groups since ``seen``; returns the groups skipped.
+def _repeat_groups(x: Any, seen: Any, group: int, left: int) -> int:
+    """Repeat the groups since ``seen`` before ``group``, at most ``left``; returns those skipped.
 
-    ``left`` : the group that comes next, and how many may be skipped. Words that are still to come
-    into a buffer may be slower than the array: then only until one of them would be waited for.
+    Words that are still to come into a buffer may be slower than the array: then only until one of
+    them would be waited for.
     """
-    period = left[0] - seen[S_PLACE]
-    repeats = left[1] // period
-    cycles = array[ISSUED] - seen[S_ISSUED]
+    period = group - seen[S_PLACE]
+    repeats = left // period
+    cycles = x[ISSUED] - seen[S_ISSUED]
     for s in range(2):
-        op, rate, given = ops[s], rates[s], givens[s]
-        if not p[BUFFERED]:
-            repeats = _within(rate, op[INDEX], op[INDEX] - seen[S_INDEX + s], repeats)
-        elif op[PASS] == 0:
-            now, before = op[BEFORE] + op[OFFSET], op[BEFORE] + seen[S_OFFSET + s]
-            repeats = _within(rate, now, now - before, repeats)
-            behind = _until(rate, given, now) - _until(rate, given, before) - cycles
-            if behind and op[SLACK] < 0:
+        o = OPERANDS + s * OPERAND
+        if not x[BUFFERED]:
+            repeats = _within(x, s, x[o + INDEX], x[o + INDEX] - seen[S_INDEX + s], repeats)
+        elif x[o + PASS] == 0:
+            now, before = x[o + BEFORE] + x[o + OFFSET], x[o + BEFORE] + seen[S_OFFSET + s]
+            repeats = _within(x, s, now, now - before, repeats)
+            took = _until(x, s, now) - _until(x, s, before)
+            if took != cycles and x[o + SLACK] < 0:
                 return 0
-            if behind > 0:
-                repeats = min(repeats, op[SLACK] // behind)
+            if took > cycles:
+                repeats = min(repeats, x[o + SLACK] // (took - cycles))
     if repeats < 1:
         return 0
+    name, was = (OFFSET, S_OFFSET) if x[BUFFERED] else (INDEX, S_INDEX)
     for s in range(2):
-        if p[BUFFERED]:
-            ops[s, OFFSET] += repeats * (ops[s, OFFSET] - seen[S_OFFSET + s])
-        else:
-            ops[s, INDEX] += repeats * (ops[s, INDEX] - seen[S_INDEX + s])
+        place = OPERANDS + s * OPERAND + name
+        x[place] += repeats * (x[place] - seen[was + s])
     for i in range(CAUSE_COUNT):
-        causes[i] += repeats * (causes[i] - seen[S_CAUSES + i])
-    _later(p, ops, array, rings, repeats * cycles)
+        x[CAUSES + i] += repeats * (x[CAUSES + i] - seen[S_CAUSES + i])
+    _later(x, repeats * cycles)
     return repeats * period
 
 
 @inner_loop
-def _repeat_tiles(
-    p: Any, rates: Any, ops: Any, array: Any, rings: Any, causes: Any, seen: Any, left: int
-) -> int:
+def _repeat_tiles(x: Any, seen: Any, left: int) -> int:
     """Repeat the tiles since ``seen``, at most ``left`` of them; returns the tiles skipped."""
-    period = array[TILE] - seen[S_PLACE]
-    results = array[RESULT_INDEX] - seen[S_RESULTS]
-    repeats = _within(rates[RESULTS], array[RESULT_INDEX], results, left // period)
+    period = x[TILE] - seen[S_PLACE]
+    results = x[RESULT_INDEX] - seen[S_RESULTS]
+    repeats = _within(x, RESULTS, x[RESULT_INDEX], results, left // period)
     for s in range(2):
-        repeats = _within(rates[s], ops[s, INDEX], ops[s, INDEX] - seen[S_INDEX + s], repeats)
+        index = x[OPERANDS + s * OPERAND + INDEX]
+        repeats = _within(x, s, index, index - seen[S_INDEX + s], repeats)
     if repeats < 1:
         return 0
-    cycles = repeats * (array[ISSUED] - seen[S_ISSUED])
-    array[RESULT_INDEX] += repeats * results
-    array[TILE_DONE] += cycles
+    cycles = repeats * (x[ISSUED] - seen[S_ISSUED])
+    x[RESULT_INDEX] += repeats * results
+    x[TILE_DONE] += cycles
     for s in range(2):
-        op = ops[s]
-        op[INDEX] += repeats * (op[INDEX] - seen[S_INDEX + s])
-        if p[BUFFERED] and op[PASS]:  # read again: nothing is loaded meanwhile
-            op[PASS] += repeats * period
+        o = OPERANDS + s * OPERAND
+        x[o + INDEX] += repeats * (x[o + INDEX] - seen[S_INDEX + s])
+        if x[BUFFERED] and x[o + PASS]:  # read again: nothing is loaded meanwhile
+            x[o + PASS] += repeats * period
         else:
-            op[WORD] += cycles
-            op[LEFT_TWO] += cycles
-            op[LEFT_ONE] += cycles
-    for i in range(p[PARAMETER_QUEUE]):
-        rings[PARAMETER_RING, i] += cycles
+            x[o + WORD] += cycles
+            x[o + LEFT_TWO] += cycles
+            x[o + LEFT_ONE] += cycles
+    for i in range(x[PARAMETER_QUEUE]):
+        x[LEFT + TILE_PARAMETERS * x[DEPTH] + i] += cycles
     for i in range(CAUSE_COUNT):
-        causes[i] += repeats * (causes[i] - seen[S_CAUSES + i])
-    _later(p, ops, array, rings, cycles)
+        x[CAUSES + i] += repeats * (x[CAUSES + i] - seen[S_CAUSES + i])
+    _later(x, cycles)
     return repeats * period
 
 
 @inner_loop
-def _returned(search: Any, key: Any, kept: Any, size: int) -> bool:
-    """Whether the state of ``key`` is the kept one; if not, ``search[0]`` says whether to keep it.
+def _returned(search: Any, keys: Any, row: int, size: int) -> bool:
+    """Whether the state in row 0 of ``keys`` is that in ``row``; if not, whether to keep it there.
 
     Brent's search for a period: the state kept is replaced after 1, 2, 4, 8 ... more of them.
     """
-    search[0] = 0
-    if search[1] and _same(key, kept, size):
+    search[row, 0] = 0
+    if search[row, 1] and _same(keys, row, size):
         return True
-    if search[2] == search[1]:
-        search[0], search[1], search[2] = 1, max(1, 2 * search[1]), 0
+    if search[row, 2] == search[row, 1]:
+        search[row, 0], search[row, 1], search[row, 2] = 1, max(1, 2 * search[row, 1]), 0
         for i in range(size):
-            kept[i] = key[i]
-    search[2] += 1
+            keys[row, i] = keys[0, i]
+    search[row, 2] += 1
     return False
 
 
 @inner_loop
-def _group(
-    p: Any, rates: Any, givens: Any, job: Any, group: int, buffers: Any, events: Any
-) -> None:
+def _group(x: Any, events: Any, group: int) -> None:
     """One group: its header and its chunks."""
-    ops, array, rings, heads, causes = job
-    ends_tile = group == p[GROUPS] - 1
-    drained = array[TILE_DONE] + 1 if ends_tile else LONG_AGO
-    chunks = p[LAST_CHUNKS] if ends_tile else p[CHUNKS]
-    w, a = ops[WEIGHTS], ops[ACTIVATIONS]
-    array[GROUP_BEGAN] = -1
-    array[VISITED] += 1
-    room, words = _room(rings, heads, HEADER_RING), p[HEADER_WORDS]
-    header = _beat(w, rates[WEIGHTS], givens[WEIGHTS], words, room, buffers[0]) + p[USE]
-    for chunk in range(chunks):
-        room, words = _room(rings, heads, WEIGHTS), p[WEIGHT_WORDS]
-        weights = _beat(w, rates[WEIGHTS], givens[WEIGHTS], words, room, buffers[0])
-        room, words = _room(rings, heads, ACTIVATIONS), p[ACTIVATION_WORDS]
-        activations = _beat(a, rates[ACTIVATIONS], givens[ACTIVATIONS], words, room, buffers[1])
-        usable = max(header, weights + p[USE]), activations + p[USE]
-        last = chunk == chunks - 1
-        _issue(p, array, causes, events, group, usable, last, drained if last else LONG_AGO)
-        _pop(rings, heads, WEIGHTS, p[QUEUE], array[ISSUED])
-        _pop(rings, heads, ACTIVATIONS, p[QUEUE], array[ISSUED])
-    _pop(rings, heads, HEADER_RING, p[HEADER_QUEUE], array[ISSUED])
-    array[GROUP_ENDED] = array[ISSUED]
-    _note(events, array, _G, group, array[GROUP_BEGAN], array[ISSUED])
-    start = array[ISSUED] + p[SUM]
-    _note(events, array, _D, group, start, start + p[DEQUANTIZER] - 1)
+    ends_tile = group == x[GROUPS] - 1
+    drained = x[TILE_DONE] + 1 if ends_tile else 0
+    last = (x[LAST_CHUNKS] if ends_tile else x[CHUNKS]) - 1
+    x[GROUP_BEGAN] = -1
+    x[VISITED] += 1
+    header = _beat(x, WEIGHTS, x[HEADER_WORDS], _room(x, HEADERS))
+    for chunk in range(last + 1):
+        weights = max(header, _beat(x, WEIGHTS, x[WEIGHT_WORDS], _room(x, WEIGHTS)))
+        activations = _beat(x, ACTIVATIONS, x[ACTIVATION_WORDS], _room(x, ACTIVATIONS))
+        until = drained if chunk == last else -1
+        _issue(x, events, group, weights + x[USE], activations + x[USE], until)
+        _pop(x, WEIGHTS, x[QUEUE], x[ISSUED])
+        _pop(x, ACTIVATIONS, x[QUEUE], x[ISSUED])
+    _pop(x, HEADERS, x[HEADER_QUEUE], x[ISSUED])
+    x[GROUP_ENDED] = x[ISSUED]
+    if x[FIRST_SLOT] < 0:
+        x[FIRST_SLOT] = x[GROUP_BEGAN]
+    _note(x, events, _GROUP, group, x[GROUP_BEGAN], x[ISSUED])
+    start = x[ISSUED] + x[SUM]
+    _note(x, events, _DEQUANTIZE, group, start, start + x[DEQUANTIZER] - 1)
 
 
 @inner_loop
-def _tile(
-    p: Any, rates: Any, givens: Any, job: Any, buffers: Any, skip: bool, memory: Any, events: Any
-) -> None:
-    """One tile pass and its result words."""
-    ops, array, rings, heads, causes = job
-    key, kept, seen, search = memory
-    for s in range(2):
-        if p[BUFFERED] and ops[s, PASS] == 0:
-            first = _load(ops[s], rates[s], givens[s], buffers[s][1], p[START])
-            _note(events, array, _LOAD + s, -1, first, ops[s, WORD])
-    if p[PARAMETER_WORDS]:
-        room = _room(rings, heads, PARAMETER_RING)
-        words = p[PARAMETER_WORDS]
-        _beat(ops[WEIGHTS], rates[WEIGHTS], givens[WEIGHTS], words, room, buffers[0])
-    began = array[ISSUED]
-    search[:] = 0
-    group = 0
-    while group < p[GROUPS]:
-        _group(p, rates, givens, job, group, buffers, events)
-        began = array[GROUP_BEGAN] if group == 0 else began
-        group += 1
-        if skip and group < p[GROUPS] - 1:
-            size = _group_key(p, rates, ops, array, rings, heads, key)
-            if _returned(search, key, kept, size):
-                left = group, p[GROUPS] - 1 - group
-                group += _repeat_groups(p, rates, givens, ops, array, rings, causes, seen, left)
-                search[:] = 0
-            elif search[0]:
-                _keep(ops, array, causes, group, seen)
-                for s in range(2):
-                    ops[s, SLACK] = _FAR
-    _note(events, array, _T, -1, began, array[ISSUED])
-    index, offered = array[RESULT_INDEX], array[ISSUED] + p[RESULT]
-    rate, given = rates[RESULTS], givens[RESULTS]
-    through = _until(rate, given, index + 1)
-    gap = through - _until(rate, given, index)
-    first = max(array[TILE_DONE] + gap, offered)
-    array[RESULT_INDEX] = index + p[RESULT_WORDS]
-    array[TILE_DONE] = first - through + _until(rate, given, index + p[RESULT_WORDS])
-    _note(events, array, _R, -1, offered, array[TILE_DONE])
-    if p[PARAMETER_WORDS]:
-        _pop(rings, heads, PARAMETER_RING, p[PARAMETER_QUEUE], array[TILE_DONE])
-
-
-@inner_loop
-def _run(
-    p: Any,
-    rates: Any,
-    given_w: Any,
-    given_a: Any,
-    given_r: Any,
-    job: Any,
-    end: int,
-    skip: bool,
-    events: Any,
-) -> None:
-    """As :func:`run_job`."""
-    ops, array, rings, heads, causes = job
-    givens = given_w, given_a, given_r
-    words = p[GROUPS] * p[HEADER_WORDS] + p[PARAMETER_WORDS]
-    chunks = (p[GROUPS] - 1) * p[CHUNKS] + p[LAST_CHUNKS]
-    delay = p[READ] if p[BUFFERED] else p[START]
-    buffers = (
-        (p[BUFFERED], words + chunks * p[WEIGHT_WORDS], p[WEIGHT_PASSES], delay),
-        (p[BUFFERED], chunks * p[ACTIVATION_WORDS], p[ACTIVATION_PASSES], delay),
-    )
-    size = 12 + p[PARAMETER_QUEUE] + p[HEADER_QUEUE] + 2 * p[QUEUE]
-    keys = np.zeros((4, size), dtype=np.int64)
-    seen = np.zeros((3, SEEN), dtype=np.int64)
-    search = np.zeros((3, 3), dtype=np.int64)
-    memory = keys[0], keys[1], seen[0], search[0]
-    array[NOTED] = 0
-    round_tiles = p[INNER] if p[BUFFERED] else 1
-    while array[TILE] < end:
-        if skip:
-            place = array[TILE] % round_tiles
-            level = 2 if place == 0 else 1
-            last = p[TILES] if place == 0 else array[TILE] - place + round_tiles - 1
-            if place == 0:
+def _groups(x: Any, events: Any, skip: bool, keys: Any, seen: Any, search: Any) -> int:
+    """All groups of a tile; returns the cycle of the first slot."""
+    search[1, :] = 0
+    _group(x, events, 0)
+    began, group = x[GROUP_BEGAN], 1
+    while group < x[GROUPS]:
+        left = x[GROUPS] - 1 - group  # the last one is not like the others
+        if skip and left > 0:
+            if _returned(search, keys, 1, _group_key(x, keys[0])):
+                group += _repeat_groups(x, seen[1], group, left)
                 search[1, :] = 0
-            size = _tile_key(p, rates, ops, array, rings, heads, keys[0])
-            if _returned(search[level], keys[0], keys[level + 1], size):
-                left = last - 1 - array[TILE]
-                array[TILE] += _repeat_tiles(p, rates, ops, array, rings, causes, seen[level], left)
+            elif search[1, 0]:
+                _keep(x, group, seen[1])
+                for s in range(2):
+                    x[OPERANDS + s * OPERAND + SLACK] = _FAR
+        _group(x, events, group)
+        group += 1
+    return began
+
+
+@inner_loop
+def _tile(x: Any, events: Any, skip: bool, keys: Any, seen: Any, search: Any) -> None:
+    """One tile pass and its result words."""
+    for s in range(2):
+        if x[BUFFERED] and x[OPERANDS + s * OPERAND + PASS] == 0:
+            first = _load(x, s)
+            _note(x, events, _LOAD + s, -1, first, x[OPERANDS + s * OPERAND + WORD])
+    if x[PARAMETER_WORDS]:
+        _beat(x, WEIGHTS, x[PARAMETER_WORDS], _room(x, TILE_PARAMETERS))
+    began = _groups(x, events, skip, keys, seen, search)
+    _note(x, events, _TILE, -1, began, x[ISSUED])
+    index, offered = x[RESULT_INDEX], x[ISSUED] + x[RESULT]
+    through = _until(x, RESULTS, index + 1)
+    first = max(x[TILE_DONE] + through - _until(x, RESULTS, index), offered)
+    x[RESULT_INDEX] = index + x[RESULT_WORDS]
+    x[TILE_DONE] = first - through + _until(x, RESULTS, x[RESULT_INDEX])
+    _note(x, events, _RESULTS, -1, offered, x[TILE_DONE])
+    if x[PARAMETER_WORDS]:
+        _pop(x, TILE_PARAMETERS, x[PARAMETER_QUEUE], x[TILE_DONE])
+
+
+@inner_loop
+def _run(x: Any, events: Any, end: int, skip: bool) -> None:
+    """As :func:`run_job`."""
+    # row 0: the state now; 1: kept between groups; 2: between tiles of a round; 3: between rounds
+    keys = np.zeros((4, 12 + x[PARAMETER_QUEUE] + x[HEADER_QUEUE] + 2 * x[QUEUE]), dtype=np.int64)
+    seen = np.zeros((4, SEEN), dtype=np.int64)
+    search = np.zeros((4, 3), dtype=np.int64)
+    x[NOTED] = 0
+    round_tiles = x[INNER] if x[BUFFERED] else 1
+    while x[TILE] < end:
+        if skip:
+            place = x[TILE] % round_tiles
+            level = 2 if place else 3
+            # the last tile of a round is not like the others: it frees a buffer
+            last = x[TILE] - place + round_tiles - 1 if place else x[TILES]
+            if not place:
+                search[2, :] = 0
+            if _returned(search, keys, level, _tile_key(x, keys[0])):
+                x[TILE] += _repeat_tiles(x, seen[level], last - 1 - x[TILE])
                 search[level, :] = 0
             elif search[level, 0]:
-                _keep(ops, array, causes, array[TILE], seen[level])
-        _tile(p, rates, givens, job, buffers, skip, memory, events)
-        array[TILE] += 1
+                _keep(x, x[TILE], seen[level])
+        _tile(x, events, skip, keys, seen, search)
+        x[TILE] += 1
 
 
 @inner_loop
-def new_job(p: Any) -> Any:
-    """State of a job with parameters ``p`` (PARAMETERS,), before its start."""
-    ops = np.zeros((2, OPERAND), dtype=np.int64)
-    ops[:, LEFT_TWO] = LONG_AGO
-    ops[:, LEFT_ONE] = LONG_AGO
-    array = np.zeros(ARRAY, dtype=np.int64)
-    array[ISSUED] = p[START] - 1
-    array[GROUP_ENDED] = LONG_AGO
-    array[FIRST_SLOT] = -1
+def new_job(parameters: Any, rates: Any, given: Any) -> Any:
+    """A job before its start, int64.
+
+    Parameters
+    ----------
+    parameters : int64 (PARAMETERS,).
+    rates : int64 (3, RATE), of the streams; ``GIVEN_AT`` counts from the start of ``given``.
+    given : int64, cycles by number of words.
+    """
+    p = parameters
     depth = max(p[QUEUE], p[HEADER_QUEUE], p[PARAMETER_QUEUE])
-    rings = np.full((RINGS, depth), LONG_AGO, dtype=np.int64)
-    heads = np.zeros(RINGS, dtype=np.int64)
-    causes = np.zeros(CAUSE_COUNT, dtype=np.int64)
-    return ops, array, rings, heads, causes
+    at = LEFT + QUEUES * depth
+    x = np.zeros(at + len(given), dtype=np.int64)
+    x[:PARAMETERS] = parameters
+    x[at:] = given
+    x[LEFT:at] = LONG_AGO
+    x[DEPTH] = depth
+    for s in range(3):
+        r = RATES + s * RATE
+        x[r : r + RATE] = rates[s]
+        x[r + GIVEN_AT] += at
+    chunks = (p[GROUPS] - 1) * p[CHUNKS] + p[LAST_CHUNKS]
+    for s in range(2):
+        o = OPERANDS + s * OPERAND
+        x[o + LEFT_TWO] = x[o + LEFT_ONE] = LONG_AGO
+        x[o + TILE_WORDS] = chunks * p[ACTIVATION_WORDS if s else WEIGHT_WORDS]
+        x[o + PASSES] = p[ACTIVATION_PASSES if s else WEIGHT_PASSES]
+    x[OPERANDS + TILE_WORDS] += p[GROUPS] * p[HEADER_WORDS] + p[PARAMETER_WORDS]
+    x[ISSUED] = p[START] - 1
+    x[GROUP_ENDED] = LONG_AGO
+    x[FIRST_SLOT] = -1
+    return x
 
 
 @outer_loop
-def run_job(
-    p: Any,
-    rates: Any,
-    given_w: Any,
-    given_a: Any,
-    given_r: Any,
-    job: Any,
-    end: int,
-    skip: bool,
-    events: Any,
-) -> None:
+def run_job(x: Any, events: Any, end: int, skip: bool) -> None:
     """Run a job up to tile ``end``.
 
     Parameters
     ----------
-    p : int64 (PARAMETERS,).
-    rates : int64 (3, RATES), of the streams.
-    given_w, given_a, given_r : int64 (words + 1,), cycles that so many words of each stream take.
-    job : state, of :func:`new_job`.
-    skip : repeat what is known to repeat; needs rates that are not given.
+    x : of :func:`new_job`.
     events : int64 (events, EVENT_COLUMNS), filled from row 0, or of length 0.
+    skip : repeat what is known to repeat; no stream's rate may be given.
     """
-    _run(p, rates, given_w, given_a, given_r, job, end, skip, events)
+    _run(x, events, end, skip)
 
 
 @outer_loop
@@ -573,18 +555,19 @@ def run_jobs(parameters: Any, rates: Any, found: Any) -> None:
     Parameters
     ----------
     parameters : int64 (jobs, PARAMETERS).
-    rates : int64 (jobs, 3, RATES), none of them given.
+    rates : int64 (jobs, 3, RATE), none of them given.
     found : int64 (jobs, FOUND), filled: cycles, the first and the last slot, cycles by cause.
     """
-    none = np.zeros(1, dtype=np.int64)
+    none = np.zeros(0, dtype=np.int64)
     events = np.zeros((0, EVENT_COLUMNS), dtype=np.int64)
     for i in range(len(parameters)):
-        p = parameters[i]
-        job = new_job(p)
-        _run(p, rates[i], none, none, none, job, p[TILES], True, events)
-        array = job[1]
-        found[i, F_TOTAL], found[i, F_FIRST] = array[TILE_DONE], array[FIRST_SLOT]
-        found[i, F_LAST] = array[ISSUED]
+        x = new_job(parameters[i], rates[i], none)
+        _run(x, events, x[TILES], True)
+        found[i, F_TOTAL], found[i, F_FIRST], found[i, F_LAST] = (
+            x[TILE_DONE],
+            x[FIRST_SLOT],
+            x[ISSUED],
+        )
         for cause in range(CAUSE_COUNT):
-            found[i, F_CAUSES + cause] = job[4][cause]
-        found[i, F_CAUSES + _OUTPUT] += array[TILE_DONE] - array[ISSUED]
+            found[i, F_CAUSES + cause] = x[CAUSES + cause]
+        found[i, F_CAUSES] += x[TILE_DONE] - x[ISSUED]  # output comes first

@@ -55,6 +55,13 @@ def inner_loop(function: Any) -> Any:
     return function if njit is None else njit(nogil=True, error_model="numpy")(function)
 
 
+def inlined_loop(function: Any) -> Any:
+    """Compiled into each of its callers: for short functions that are called very often."""
+    if njit is None:
+        return function
+    return njit(nogil=True, error_model="numpy", inline="always")(function)
+
+
 def outer_loop(function: Any) -> Any:
     """Compiled at its first call, and kept on disk."""
     if njit is None:

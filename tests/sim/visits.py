@@ -8,4 +8,4 @@ from sw.compile import GemmShape, Machine
 
 def visited_groups(built: Machine, shape: GemmShape, rates: Rates | None = None) -> int:
     """Groups that are gone through chunk by chunk, of all those of a job."""
-    return int(run_to_end(Jobs.of(built, shape), rates)[1][kernel.VISITED])
+    return int(run_to_end(Jobs.of(built, shape), rates)[kernel.VISITED])
