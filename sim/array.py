@@ -198,19 +198,24 @@ def _report(jobs: Jobs, job: NDArray[np.int64]) -> CycleReport:
 
 
 def trace_gemm(
-    machine: Machine, shape: GemmShape, supply: Gaps | Rates | None = None
+    machine: Machine,
+    shape: GemmShape,
+    supply: Gaps | Rates | None = None,
+    *,
+    beats: bool = False,
 ) -> tuple[CycleReport, Trace]:
-    """As :func:`simulate_gemm`, stepped, with every event.
+    """As :func:`simulate_gemm`, stepped, with every event; ``beats``: those of the queues too.
 
     Raises
     ------
     InputError : as there, or the job has more than :data:`MOST_EVENTS` events.
     """
     jobs = Jobs.of(machine, shape)
-    # a slot can wait for four causes, a group has two events and a tile four
-    most = int(4 * jobs.tile_chunks[0] + 2 * jobs.groups[0] + 4)
+    # a chunk can wait for four causes and has two beats, a group has three events, a tile five
+    most = int(6 * jobs.tile_chunks[0] + 3 * jobs.groups[0] + 5)
     block = max(1, _BLOCK_EVENTS // most)
     job = kernel.new_job(jobs.parameters[0], *_streams(supply))
+    job[kernel.BEATS] = beats
     noted, tiles, events, count = _room_for(most * block), int(job[kernel.TILES]), [], 0
     while (tile := int(job[kernel.TILE])) < tiles:
         kernel.run_job(job, noted, min(tile + block, tiles), False)

@@ -45,7 +45,8 @@ _FAR = 1 << 60
     PARAMETERS,
 ) = range(24)
 #: where it stands: latest slot, first slot of the group and of the job, last slot of the latest
-#: group, last result word of the latest tile, result words, tiles, events, groups gone through
+#: group, last result word of the latest tile, result words, tiles, events, groups gone through;
+#: whether beats are events too
 (
     ISSUED,
     GROUP_BEGAN,
@@ -56,8 +57,9 @@ _FAR = 1 << 60
     TILE,
     NOTED,
     VISITED,
+    BEATS,
     CAUSES,
-) = range(PARAMETERS, PARAMETERS + 10)
+) = range(PARAMETERS, PARAMETERS + 11)
 CAUSE_COUNT = 5
 _OUTPUT, _DEQUANTIZER, _WEIGHTS, _ACTIVATIONS, _COMPUTE = range(CAUSES, CAUSES + CAUSE_COUNT)
 #: streams; the first two are operands, with a queue each, and there are two more queues
@@ -97,7 +99,7 @@ OPERANDS = RATES + 3 * RATE
 LEFT = OPERANDS + 2 * OPERAND
 #: columns of an event, and its kinds in the order of sim/trace.py
 E_KIND, E_TILE, E_GROUP, E_START, E_CYCLES, EVENT_COLUMNS = range(6)
-_TILE, _GROUP, _DEQUANTIZE, _RESULTS, _LOAD, _WAIT = 0, 1, 2, 3, 4, 6
+_TILE, _GROUP, _DEQUANTIZE, _RESULTS, _LOAD, _WAIT, _BEAT = 0, 1, 2, 3, 4, 6, 10
 #: columns of a result, and of where a job stood
 F_TOTAL, F_FIRST, F_LAST, F_CAUSES = range(4)
 FOUND = F_CAUSES + CAUSE_COUNT
@@ -105,7 +107,7 @@ S_PLACE, S_ISSUED, S_RESULTS, S_INDEX, S_OFFSET, S_CAUSES = 0, 1, 2, 3, 5, 7
 SEEN = S_CAUSES + CAUSE_COUNT
 
 
-@inlined_loop
+@inner_loop
 def _until(x: Any, s: int, words: int) -> int:
     """Cycles that the first ``words`` words of stream ``s`` take if nothing holds them back."""
     r = RATES + s * RATE
@@ -182,13 +184,13 @@ def _beat(x: Any, s: int, words: int, room: int) -> int:
     return x[o + ACCEPTED]
 
 
-@inlined_loop
+@inner_loop
 def _room(x: Any, queue: int) -> int:
     """First cycle in which the next beat fits."""
     return x[LEFT + queue * x[DEPTH] + x[HEADS + queue]] + 1
 
 
-@inlined_loop
+@inner_loop
 def _pop(x: Any, queue: int, depth: int, cycle: int) -> None:
     """The head of a queue of ``depth`` places leaves in ``cycle``."""
     head = x[HEADS + queue]
@@ -196,7 +198,7 @@ def _pop(x: Any, queue: int, depth: int, cycle: int) -> None:
     x[HEADS + queue] = head + 1 if head + 1 < depth else 0
 
 
-@inlined_loop
+@inner_loop
 def _note(x: Any, events: Any, kind: int, group: int, start: int, end: int) -> None:
     """One more event, from cycle ``start`` to ``end``."""
     if len(events):
@@ -416,11 +418,17 @@ def _group(x: Any, events: Any, group: int) -> None:
     x[GROUP_BEGAN] = -1
     x[VISITED] += 1
     header = _beat(x, WEIGHTS, x[HEADER_WORDS], _room(x, HEADERS))
+    if x[BEATS]:
+        _note(x, events, _BEAT + WEIGHTS, group, header, header)
     for chunk in range(last + 1):
-        weights = max(header, _beat(x, WEIGHTS, x[WEIGHT_WORDS], _room(x, WEIGHTS)))
+        weights = _beat(x, WEIGHTS, x[WEIGHT_WORDS], _room(x, WEIGHTS))
         activations = _beat(x, ACTIVATIONS, x[ACTIVATION_WORDS], _room(x, ACTIVATIONS))
+        if x[BEATS]:
+            _note(x, events, _BEAT + WEIGHTS, group, weights, weights)
+            _note(x, events, _BEAT + ACTIVATIONS, group, activations, activations)
+        usable = max(header, weights) + x[USE]
         until = drained if chunk == last else -1
-        _issue(x, events, group, weights + x[USE], activations + x[USE], until)
+        _issue(x, events, group, usable, activations + x[USE], until)
         _pop(x, WEIGHTS, x[QUEUE], x[ISSUED])
         _pop(x, ACTIVATIONS, x[QUEUE], x[ISSUED])
     _pop(x, HEADERS, x[HEADER_QUEUE], x[ISSUED])
@@ -461,7 +469,9 @@ def _tile(x: Any, events: Any, skip: bool, keys: Any, seen: Any, search: Any) ->
             first = _load(x, s)
             _note(x, events, _LOAD + s, -1, first, x[OPERANDS + s * OPERAND + WORD])
     if x[PARAMETER_WORDS]:
-        _beat(x, WEIGHTS, x[PARAMETER_WORDS], _room(x, TILE_PARAMETERS))
+        accepted = _beat(x, WEIGHTS, x[PARAMETER_WORDS], _room(x, TILE_PARAMETERS))
+        if x[BEATS]:
+            _note(x, events, _BEAT + WEIGHTS, -1, accepted, accepted)
     began = _groups(x, events, skip, keys, seen, search)
     _note(x, events, _TILE, -1, began, x[ISSUED])
     index, offered = x[RESULT_INDEX], x[ISSUED] + x[RESULT]

@@ -13,10 +13,12 @@ KINDS = (
     "results",  # first result word of a tile offered .. last one accepted
     "load_weights",  # first .. last word of a tile accepted (tile buffers only)
     "load_activations",
-    "wait_output",  # cycles of a group that wait for this cause, from the first one on
+    "wait_output",  # cycles without a slot, by cause
     "wait_dequantizer",
     "wait_weights",
     "wait_activations",
+    "beat_weights",  # a beat enters its queue (only where beats are asked for)
+    "beat_activations",
 )
 EVENT = np.dtype(
     [("kind", "u1"), ("tile", "i4"), ("group", "i4"), ("start", "i8"), ("cycles", "i8")]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.timing import CAUSES
-from sim import Gaps
-from sim.array import ArraySimulator, CycleReport
-from sim.streams import BufferedInput, Stream
+from sim import CycleReport, Gaps
+from sim.words import word_cycles
 from sw.compile import GemmProgram, Machine
 from sw.compile.registers import CONTROL_BITS, ERROR_BITS, IRQ_BITS, STATUS_BITS, register_map
 from sw.compile.transfers import (
@@ -138,38 +137,6 @@ def _fitting(
     raise AssertionError("unreachable")
 
 
-def _recording(stream: Stream) -> list[int]:
-    """Cycles in which ``stream`` accepts its words from now on, filled as it does."""
-    cycles: list[int] = []
-    accept = stream.accept
-
-    def recorded(room: int) -> int:
-        cycles.append(accept(room))
-        return cycles[-1]
-
-    stream.accept = recorded  # type: ignore[method-assign]
-    return cycles
-
-
-def word_cycles(program: GemmProgram, gaps: Gaps) -> tuple[CycleReport, list[list[int]]]:
-    """Simulate a job; the cycle of every weight, activation and result word.
-
-    Gaps of all words are given, zeros too: the simulator then visits them one by one.
-    """
-    counts = Transfers(program=program).stream_words
-    full = {}
-    for name in ("weights", "activations", "results"):
-        padded = np.zeros(counts[f"{name.removesuffix('s')}_words"], dtype=np.int64)
-        given = getattr(gaps, name)
-        padded[: len(given)] = given
-        full[name] = padded
-    simulator = ArraySimulator(program.machine, program.shape, Gaps(**full))
-    inputs = (simulator.weights, simulator.activations)
-    streams = [s.stream if isinstance(s, BufferedInput) else s for s in inputs]
-    cycles = [_recording(stream) for stream in (*streams, simulator.results)]
-    return simulator.run(), cycles
-
-
 def _input_words(
     port: OperandPort, images: NDArray[np.uint32], program: GemmProgram, gaps: NDArray[np.int64]
 ) -> Iterator[Word]:
@@ -241,7 +208,7 @@ def _interrupted(which: str) -> list[tuple[str, str, int]]:
 
 def _finished(name: str, text: str, program: GemmProgram, gaps: Gaps) -> RecordedJob:
     """A job that runs to its end."""
-    report, cycles = word_cycles(program, gaps)
+    report, cycles = word_cycles(program.machine, program.shape, gaps)
     weights, activations, results = (
         tuple(replace(word, cycle=cycle) for word, cycle in zip(words, found, strict=True))
         for words, found in zip(_streams(program, gaps), cycles, strict=True)

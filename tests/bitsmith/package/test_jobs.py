@@ -8,12 +8,13 @@ import pytest
 
 from bitsmith.package.diagrams import job_streams, register_access
 from bitsmith.package.identity import identity
-from bitsmith.package.jobs import job_file, recorded_jobs, word_cycles
+from bitsmith.package.jobs import job_file, recorded_jobs
 from bitsmith.verify import draw_gaps
 from configs.accelerator import BufferConfig
 from configs.errors import InputError
 from configs.timing import REGISTER_CYCLES
 from sim import simulate_gemm
+from sim.words import word_cycles
 from sw.compile.transfers import Transfers
 
 from ...agreement.machines import BUFFERS, FAST
@@ -45,7 +46,7 @@ def test_recording_changes_nothing(name: str) -> None:
     machine, rng = MACHINES[name], np.random.default_rng(3)
     for job in recorded_jobs(machine):
         gaps = draw_gaps(job.program, rng)
-        report, cycles = word_cycles(job.program, gaps)
+        report, cycles = word_cycles(job.program.machine, job.program.shape, gaps)
         assert report == simulate_gemm(machine, job.program.shape, gaps)
         counts = Transfers(program=job.program).stream_words
         assert [len(found) for found in cycles] == list(counts.values())
