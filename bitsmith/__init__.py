@@ -24,7 +24,7 @@ from configs.schema import (
 )
 from costmodel import CostReport, cost
 from hw.benches.batch import accelerator_verilog
-from sim import CycleReport, Gaps, simulate_gemm, simulate_model
+from sim import CycleReport, Gaps, simulate_gemm, simulate_workload
 from sw.accumulators import layer_bounds, single_stage_bounds, witness
 from sw.compile import GemmProgram, GemmShape, Machine
 from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
@@ -91,7 +91,7 @@ __all__ = [
     "rescale",
     "run",
     "simulate_gemm",
-    "simulate_model",
+    "simulate_workload",
     "single_stage_bounds",
     "verify",
     "witness",

@@ -25,6 +25,8 @@ examples:
   bitsmith bounds --weights W.npy --input-range 0 255
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
+  bitsmith simulate llama3_8b --config bitmod_32x32x4 --memory lpddr5 --attention array
+  bitsmith reproduce bitmod-hpca25
   bitsmith rtl tiny_4x4x4 --out rtl/
   bitsmith rtl scribe_1m --config tiny_4x4x4 --out rtl/
   bitsmith verify scribe_1m --config tiny_4x4x4 --also tall_6x3x5
@@ -103,6 +105,47 @@ def _parent_machine() -> _Parser:
 def _workload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefill", type=int, metavar="TOKENS", help="tokens of the prompt")
     parser.add_argument("--decode", type=int, metavar="STEPS", help="decode steps of one token")
+    parser.add_argument("--batch", type=int, metavar="B", help="sequences that run together")
+    text = "prompt tokens with logits: last, all, none (default: last; a tied head on the host)"
+    parser.add_argument("--lm-head", metavar="WHICH", help=text)
+    text = "where products of attention are done: host (default) or array"
+    parser.add_argument("--attention", metavar="WHERE", help=text)
+    text = "format of keys and values with --attention array (default int8)"
+    parser.add_argument("--kv-format", metavar="NAME", help=text)
+    text = (
+        f"what stands behind the streams: {', '.join(preset_names('memories'))} (default: nothing)"
+    )
+    parser.add_argument("--memory", metavar="PRESET", help=text)
+
+
+def _simulate_options(simulate: argparse.ArgumentParser) -> None:
+    _workload_options(simulate)
+    simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
+    text = "run this list instead of a model: SCALE-Sim topology (.csv) or ONNX graph (.onnx)"
+    simulate.add_argument("--gemms", metavar="FILE", help=text)
+    text = "write timing.csv and SCALE-Sim's three reports there"
+    simulate.add_argument("--output", type=Path, metavar="FOLDER", help=text)
+    text = "write a trace for Perfetto: one job of every kind of GEMM"
+    simulate.add_argument("--trace", type=Path, metavar="FILE", help=text)
+
+
+def _skipping_options(skipping: argparse.ArgumentParser) -> None:
+    text = "queue depths in chunks, 'group' for a whole group's (default 0 1 2 4 8 group)"
+    skipping.add_argument("--depths", nargs="+", metavar="D", help=text)
+    skipping.add_argument("--cols", type=int, metavar="C", help="columns (default: the preset's)")
+    skipping.add_argument("--lanes", type=int, metavar="L", help="lanes (default: the preset's)")
+    text = "terms of lanes with their own shifts: fewest (default), or the machine's table"
+    skipping.add_argument("--digits", metavar="NAME", help=text)
+
+
+def _reproduce_options(add: Callable[..., _Parser]) -> None:
+    text = "compute published comparisons again; exit code 1 if a published figure is missed"
+    reproduce = add("reproduce", text)
+    reproduce.add_argument("study", metavar="NAME", help="bitmod-hpca25")
+    text = "evaluate the rows of this JSON file instead of the published ones"
+    reproduce.add_argument("--points", type=Path, metavar="FILE", help=text)
+    text = "compatibility model, the release's year: 2024 (default) or 2025"
+    reproduce.add_argument("--variant", metavar="YEAR", help=text)
 
 
 def _accuracy_options(parser: argparse.ArgumentParser) -> None:
@@ -212,12 +255,14 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     bounds.add_argument("--weights", type=Path, metavar="W.npy", help="integer matrix (N, K)")
     bounds.add_argument("--input-range", type=int, nargs=2, metavar=("LO", "HI"))
     bounds.add_argument("--channels", type=int, default=10, help="channels to name (default 10)")
-    simulate = add("simulate", "count the cycles of a model, or of one GEMM", numbers, machine)
-    _workload_options(simulate)
-    simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
+    text = "count the cycles of a model, of a list of GEMMs, or of one GEMM"
+    _simulate_options(add("simulate", text, numbers, machine))
+    text = "what skipping zeros would gain on a model's weights"
+    _skipping_options(add("skipping", text, numbers, machine))
     _rtl_options(add, machine)
     _fpga_options(add, machine)
     _board_options(add, machine)
+    _reproduce_options(add)
     text = "run the Verilog against golden model and simulator"
     _verify_options(add("verify", text, numbers, machine))
     cost = add("cost", "area and energy of a workload", numbers, machine)

@@ -23,7 +23,7 @@ DEPENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "quantize": (("workload.model", "quantization"), ()),
     "evaluate": (("workload.evaluation_bytes",), ("quantize",)),
     "bounds": (("accelerator",), ("quantize",)),
-    "simulate": (("workload", "quantization", "accelerator"), ("bounds",)),
+    "simulate": (("workload", "quantization", "accelerator", "memory"), ("bounds",)),
     "cost": (("technology",), ("simulate",)),
     "rtl": (("accelerator", "quantization.format"), ("bounds",)),
     "verify": (("verify", "seed"), ("quantize", "rtl")),
@@ -131,6 +131,7 @@ def run(
             write_text(folder / f"{step}.json", dumps(stored) + "\n")
     results = {step: results[step] for step in STEPS}
     write_csv(folder / "layers.csv", layer_rows(results))
+    write_csv(folder / "timing.csv", results["simulate"]["timing"]["rows"])
     write_report(folder, plain(asdict(config)), results)
     return RunResult(folder=folder, steps=results, cached=cached)
 
@@ -141,7 +142,7 @@ def _clear_stale(folder: Path, keys: dict[str, str]) -> dict[str, dict[str, Any]
     good = {step: result for step, result in found.items() if result is not None}
     if len(good) < len(keys):
         stale = [f"{step}.json" for step in keys if step not in good]
-        for name in [*stale, "layers.csv", "report.html"]:
+        for name in [*stale, "layers.csv", "timing.csv", "report.html"]:
             (folder / name).unlink(missing_ok=True)
     return good
 

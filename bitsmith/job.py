@@ -1,7 +1,7 @@
 """One job and what its steps share: model, quantized model, machine, timing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from configs.errors import InputError
 from configs.schema import RunConfig
 from costmodel import read_figures
-from sim import ModelTiming, array_linears, simulate_model
+from sim import WorkloadTiming, simulate_workload
 from sw.accumulators import BoundReport, FloatBounds, layer_bounds, layer_float_bounds
 from sw.compile import (
     Machine,
@@ -36,15 +36,16 @@ from sw.models import (
     prepared_model,
     quantized_linear,
 )
-from sw.models.architecture import read_architecture
 from sw.models.text import evaluation_text
-from sw.models.weights import AnyArchitecture
 from sw.quantize import QuantizedModel, layer_plan
 from sw.quantize.recipe import Plan, group_length, machine_family
+from sw.workloads import Gemm, Workload, model_workload, read_gemms, read_shape
 
 from .hashes import files_hash, source_of
 
 T = TypeVar("T")
+#: keys or values that share a scale
+KV_GROUP_SIZE = 128
 #: wraps an iterable of known length and shows how far it is; the label says of what
 Progress = Callable[[Iterable[T], str], Iterable[T]]
 
@@ -91,7 +92,7 @@ class Job:
         _ = self.family
         read_figures(self.config.technology)
         if self.quantized_model is None:
-            _ = self.architecture
+            _ = self.workload
 
     @cached_property
     def model(self) -> Model:
@@ -101,12 +102,48 @@ class Job:
         return load_model(self.config.workload.model)
 
     @cached_property
-    def architecture(self) -> AnyArchitecture | None:
-        """Shapes of the model; None for a file of matrices."""
-        described = self.config.workload.architecture
+    def workload(self) -> Workload:
+        """The GEMMs of prefill and decode steps, those that stay unquantized included."""
+        asked, where = self.config.workload, "workload: architecture"
+        if asked.gemms is not None:
+            return read_gemms(asked.gemms)
+        described = asked.architecture
+        if described is None and self.quantized_model is None:
+            known = self.model.architecture
+            described = None if known is None else asdict(known)
         if described is None:
-            return self.model.architecture
-        return read_architecture(described, "workload: architecture")
+            return self._matrices()
+        causal = read_shape(described, where).causal
+        return model_workload(
+            described,
+            where,
+            prefill_tokens=asked.prefill_tokens,
+            decode_steps=asked.decode_tokens if causal else 0,
+            batch=asked.batch,
+            lm_head=asked.lm_head,
+            attention=asked.attention,
+            name=asked.model,
+        )
+
+    def _matrices(self) -> Workload:
+        """A workload of matrices of which no more is known than their shapes."""
+        asked, stored = self.config.workload, self.quantized_model
+        shapes = self.model.linear_shapes if stored is None else stored.shapes
+
+        def gemms(tokens: int) -> tuple[Gemm, ...]:
+            rows = tokens * asked.batch
+            found = (Gemm(name=name, m=rows, n=n, k=k) for name, (n, k) in shapes.items())
+            return tuple(found) if tokens else ()
+
+        return Workload(
+            name=asked.model or "matrices",
+            prefill=gemms(asked.prefill_tokens),
+            decode=gemms(1) if asked.decode_tokens else (),
+            decode_steps=asked.decode_tokens,
+            prefill_tokens=asked.prefill_tokens,
+            batch=asked.batch,
+            assumptions=("only the matrices of the file are known: the rest runs on the host",),
+        )
 
     @cached_property
     def llama(self) -> LlamaModel:
@@ -272,26 +309,55 @@ class Job:
 
     @cached_property
     def linears(self) -> tuple[LinearShape, ...]:
-        """The linear layers that run on the array, from the quantized model if there is one."""
-        if self.quantized_model is None and self.architecture is not None:
-            return array_linears(self.architecture)
-        stored = self.quantized_model
-        shapes = self.model.linear_shapes if stored is None else stored.shapes
+        """The layers with weights that run on the array."""
+        gemms = {g.name: g for g in (*self.workload.prefill, *self.workload.decode)}
         return tuple(
-            LinearShape(name=name, out_features=shape[0], in_features=shape[1])
-            for name, shape in shapes.items()
+            LinearShape(name=g.name, out_features=g.n, in_features=g.k, count=g.matrices)
+            for g in gemms.values()
+            if g.operand == "weights"
         )
 
     @cached_property
-    def timing(self) -> ModelTiming:
+    def timed_workload(self) -> Workload:
+        """The workload without layers that stay unquantized: they run on the host."""
+
+        def runs(gemm: Gemm) -> bool:
+            return gemm.operand != "weights" or gemm.name in self.group_sizes
+
+        whole = self.workload
+        prefill = tuple(filter(runs, whole.prefill))
+        decode = tuple(filter(runs, whole.decode))
+        left = {g.name for g in (*whole.prefill, *whole.decode) if not runs(g)}
+        notes = tuple(f"unquantized, on the host: {name}" for name in sorted(left))
+        return replace(
+            whole, prefill=prefill, decode=decode, assumptions=(*whole.assumptions, *notes)
+        )
+
+    @cached_property
+    def kv_machine(self) -> Machine | None:
+        """The array built for the formats of keys and values; None where nothing needs it."""
+        gemms = [
+            g for g in (*self.workload.prefill, *self.workload.decode) if g.operand != "weights"
+        ]
+        if not gemms:
+            return None
+        array, family = self.config.accelerator, machine_family(self.config.workload.kv_format)
+        check_family(array, family)
+        longest = max(g.at_step(self.workload.decode_steps).k for g in gemms)
+        size = min(longest, KV_GROUP_SIZE)
+        widths = worst_case_widths(array, family, group_size=size, k=longest)
+        return resolve_machine(array, family, *widths, group_inputs=size)
+
+    @cached_property
+    def timing(self) -> WorkloadTiming:
         """Cycles of every layer for prefill and decode."""
-        workload = self.config.workload
-        return simulate_model(
+        return simulate_workload(
             self.machine,
-            [x for x in self.progress(self.linears, "simulate") if x.name in self.group_sizes],
+            self.timed_workload,
             group_size=self.group_sizes,
-            prefill_tokens=workload.prefill_tokens,
-            decode_tokens=workload.decode_tokens,
+            memory=self.config.memory,
+            kv_machine=self.kv_machine,
+            kv_group_size=KV_GROUP_SIZE,
         )
 
     def evaluation_text(self) -> str:

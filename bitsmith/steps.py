@@ -10,10 +10,9 @@ import numpy as np
 
 from configs.errors import InputError
 from configs.schema import QuantizationConfig
-from configs.timing import CAUSES
 from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
-from sim import HOST_WORK
+from sim.export.table import timing_json
 from sw.accumulators import Stage, overflowing_channels, witness
 from sw.compile import Machine, activation_range, machine_layer, step_terms
 from sw.models import LanguageAccuracy, language_accuracy, quantized_linear
@@ -218,40 +217,60 @@ def simulate_step(job: Job, folder: Path) -> dict[str, Any]:
 
     Keys
     ----
-    prefill_tokens, decode_tokens, slots, prefill_cycles, decode_step_cycles, total_cycles,
-    causes {cause: cycles}, utilization, seconds_prefill, tokens_per_s_decode, clock_mhz, host_work;
-    layers[]: name, n, k, prefill_cycles, decode_step_cycles, total_cycles, utilization.
+    prefill_tokens, decode_tokens, batch, slots, prefill_cycles, decode_cycles (of all steps),
+    decode_step_cycles (their mean), total_cycles, causes {cause: cycles}, utilization,
+    seconds_prefill, tokens_per_s_decode, clock_mhz, memory (its name or null), dram_bytes,
+    dram_energy_pj (null without a memory), host_work, assumptions[]; timing: stalls, roofline and
+    rows of docs/outputs.md;
+    layers[]: name, n, k, prefill_cycles, decode_step_cycles (mean of the steps), total_cycles,
+    utilization.
     """
     timing, clock_hz = job.timing, job.config.accelerator.clock_mhz * 1e6
-    array = job.config.accelerator
-    peak = array.rows * array.cols * array.lanes / job.machine.slots
-    step = timing.decode_step_cycles
+    workload, memory = timing.workload, job.config.memory
+    steps = workload.decode_steps
+    moved = timing.traffic.total_bytes
     return {
-        "prefill_tokens": timing.prefill_tokens,
-        "decode_tokens": timing.decode_tokens,
+        "prefill_tokens": workload.prefill_tokens,
+        "decode_tokens": steps,
+        "batch": workload.batch,
         "slots": job.machine.slots,
         "prefill_cycles": timing.prefill_cycles,
-        "decode_step_cycles": step,
+        "decode_cycles": timing.decode_cycles,
+        "decode_step_cycles": _mean(timing.decode_cycles, steps),
         "total_cycles": timing.total_cycles,
-        "causes": {cause: timing.causes.get(cause, 0) for cause in CAUSES},
-        "utilization": timing.activity.macs / (peak * timing.total_cycles),
+        "causes": timing.causes,
+        "utilization": timing.utilization,
         "seconds_prefill": timing.prefill_cycles / clock_hz,
-        "tokens_per_s_decode": clock_hz / step if step else 0.0,
-        "clock_mhz": array.clock_mhz,
-        "host_work": HOST_WORK,
+        "tokens_per_s_decode": (
+            steps * workload.batch * clock_hz / timing.decode_cycles if steps else 0.0
+        ),
+        "clock_mhz": timing.clock_mhz,
+        "memory": None if memory is None else memory.name,
+        "dram_bytes": moved,
+        "dram_energy_pj": 8 * moved * memory.dram.energy_pj_per_bit.value if memory else None,
+        "host_work": [vars(work) for work in workload.host],
+        "assumptions": list(workload.assumptions),
+        "timing": timing_json(timing),
         "layers": [
             {
                 "name": layer.name,
-                "n": layer.n,
-                "k": layer.k,
-                "prefill_cycles": layer.prefill.total_cycles if layer.prefill else 0,
-                "decode_step_cycles": layer.decode.total_cycles if layer.decode else 0,
+                "n": layer.gemm.n,
+                "k": layer.gemm.k,
+                "prefill_cycles": layer.prefill.cycles if layer.prefill else 0,
+                "decode_step_cycles": _mean(layer.decode.cycles, steps) if layer.decode else 0,
                 "total_cycles": layer.total_cycles,
                 "utilization": layer.utilization,
             }
             for layer in timing.layers
         ],
     }
+
+
+def _mean(total: int, count: int) -> int | float:
+    """A whole number where it is one."""
+    if not count:
+        return 0
+    return total // count if total % count == 0 else total / count
 
 
 def cost_step(job: Job, folder: Path) -> dict[str, Any]:

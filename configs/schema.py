@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .accelerator import AcceleratorConfig
 from .accelerator import AccumulatorConfig as AccumulatorConfig
+from .analytic import AnalyticConfig
 from .errors import InputError, check_range
 from .figure import Figure as Figure
 from .load import build, preset_folder, preset_names, read_yaml, resolve
@@ -203,7 +204,11 @@ AXES: dict[str, tuple[str, type]] = {
     "accelerator": ("accelerators", AcceleratorConfig),
     "technology": ("technologies", TechnologyConfig),
     "memory": ("memories", MemoryConfig),
+    "baseline": ("baselines", AnalyticConfig),
 }
+#: axes that are no keys of a run configuration
+SEPARATE_AXES = ("baseline",)
+RUN_AXES = tuple(axis for axis in AXES if axis not in SEPARATE_AXES)
 #: axes that a run configuration may leave out
 OPTIONAL_AXES = ("memory",)
 
@@ -213,7 +218,8 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
 
     Parameters
     ----------
-    axis : ``workload``, ``quantization``, ``accelerator``, ``technology`` or ``memory``.
+    axis : ``workload``, ``quantization``, ``accelerator``, ``technology``, ``memory`` or
+        ``baseline``.
     reference : preset name, path ending in ``.yaml`` (relative to ``base``) or mapping.
     """
     folder, kind = AXES[axis]
@@ -254,7 +260,7 @@ def load_run(path: Path | str) -> RunConfig:
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected a mapping of run settings")
     filled = {"name": path.stem, **data}
-    for axis in AXES:
+    for axis in RUN_AXES:
         if axis in filled:
             loaded = load_axis(axis, filled[axis], base=path.parent, where=f"{path}: {axis}")
             filled[axis] = loaded
@@ -262,14 +268,14 @@ def load_run(path: Path | str) -> RunConfig:
     if workload is not None and workload.model and (path.parent / workload.model).is_dir():
         folder = str(path.parent / workload.model)
         filled["workload"] = dataclasses.replace(workload, model=folder)
-    plain = {key: value for key, value in filled.items() if key not in AXES}
-    axes = {key: value for key, value in filled.items() if key in AXES}
+    plain = {key: value for key, value in filled.items() if key not in RUN_AXES}
+    axes = {key: value for key, value in filled.items() if key in RUN_AXES}
     return _build_run(plain, axes, str(path))
 
 
 def _build_run(plain: dict[str, Any], axes: dict[str, Any], where: str) -> RunConfig:
     """Combine loaded axes with the remaining keys under the strict loader's checks."""
-    missing = [axis for axis in AXES if axis not in axes and axis not in OPTIONAL_AXES]
+    missing = [axis for axis in RUN_AXES if axis not in axes and axis not in OPTIONAL_AXES]
     if missing:
         raise InputError(f"{where}: key '{missing[0]}' is missing")
     settings = build(_PlainRun, plain, where)

@@ -2,20 +2,28 @@
 
 from .activity import Activity, gemm_activity
 from .array import CycleReport, Gaps, Rate, Rates, simulate_gemm, trace_gemm
-from .model import HOST_WORK, LayerTiming, ModelTiming, array_linears, simulate_model
+from .memory import memory_rates
+from .results import STALLS, LayerTiming, PhaseTiming, Roofline, Traffic, WorkloadTiming
+from .trace import Trace
+from .workload import JOB_GAP_CYCLES, simulate_workload
 
 __all__ = [
-    "HOST_WORK",
+    "JOB_GAP_CYCLES",
+    "STALLS",
     "Activity",
     "CycleReport",
     "Gaps",
     "LayerTiming",
-    "ModelTiming",
+    "PhaseTiming",
     "Rate",
     "Rates",
-    "array_linears",
+    "Roofline",
+    "Trace",
+    "Traffic",
+    "WorkloadTiming",
     "gemm_activity",
+    "memory_rates",
     "simulate_gemm",
-    "simulate_model",
+    "simulate_workload",
     "trace_gemm",
 ]

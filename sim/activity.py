@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, fields
 
-from sw.compile import GemmShape, Machine, tiling
-from sw.compile.transfers import activation_port, result_stream_bits, weight_port
+import numpy as np
+
+from sw.compile import GemmShape, Machine
 
 from .array import CycleReport
+from .jobs import Column, Jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +51,39 @@ class Activity:
         return Activity(**{f.name: getattr(self, f.name) * count for f in fields(self)})
 
 
+def jobs_activity(jobs: Jobs, cycles: Column, repeats: Column) -> Activity:
+    """Action counts of jobs whose time is known.
+
+    Parameters
+    ----------
+    jobs : the jobs.
+    cycles, repeats : total cycles of each, and how often it is run, int64 (jobs,).
+    """
+    machine = jobs.machine
+    array = machine.accelerator
+    slots = jobs.tiles * jobs.tile_chunks * machine.slots
+    beats = jobs.tile_chunks + jobs.groups + jobs.has_parameters
+    streamed = {name: words * jobs.word_bits[name] for name, words in jobs.words.items()}
+    weights, activations = streamed["weight_words"], streamed["activation_words"]
+    counts = {
+        "busy_cycles": cycles,
+        "slots": slots,
+        "pe_slots": slots * (array.rows * array.cols),
+        "weight_bits": jobs.tiles * beats * machine.weight_beat_bits,
+        "activation_bits": jobs.tiles * jobs.tile_chunks * machine.activation_beat_bits,
+        "result_bits": jobs.tiles * (array.rows * machine.result_beat_bits),
+        "streamed_weight_bits": weights,
+        "streamed_activation_bits": activations,
+        "streamed_result_bits": streamed["result_words"],
+        "buffered_bits": weights + activations if array.buffers else 0 * weights,
+        "decoded_terms": slots * (array.cols * array.lanes),
+        "group_dequantizations": jobs.tiles * jobs.groups * (array.rows * array.cols),
+        "macs": jobs.macs,
+    }
+    return Activity(**{name: int(count @ repeats) for name, count in counts.items()})
+
+
 def gemm_activity(machine: Machine, shape: GemmShape, cycles: CycleReport) -> Activity:
     """Action counts of one GEMM whose time is known."""
-    array, t = machine.accelerator, tiling(machine, shape)
-    slots = t.tiles * t.tile_chunks * machine.slots
-    beats = t.tile_chunks + t.groups + (array.requantizer is not None)
-    words = cycles.counters
-    weights = words["weight_words"] * weight_port(machine).stream_bits
-    activations = words["activation_words"] * activation_port(machine).stream_bits
-    return Activity(
-        busy_cycles=cycles.total_cycles,
-        slots=slots,
-        pe_slots=slots * array.rows * array.cols,
-        weight_bits=t.tiles * beats * machine.weight_beat_bits,
-        activation_bits=t.tiles * t.tile_chunks * machine.activation_beat_bits,
-        result_bits=t.tiles * array.rows * machine.result_beat_bits,
-        streamed_weight_bits=weights,
-        streamed_activation_bits=activations,
-        streamed_result_bits=words["result_words"] * result_stream_bits(machine),
-        buffered_bits=weights + activations if array.buffers else 0,
-        decoded_terms=slots * array.cols * array.lanes,
-        group_dequantizations=t.tiles * t.groups * array.rows * array.cols,
-        macs=shape.macs,
-    )
+    total = np.array([cycles.total_cycles])
+    return jobs_activity(Jobs.of(machine, shape), total, np.ones(1, dtype=np.int64))

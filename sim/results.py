@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from configs.timing import CAUSES
 from sw.workloads import Gemm, Workload
 
 from .activity import Activity
@@ -111,6 +112,47 @@ class Roofline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerTiming:
+    """One GEMM by name, in the phases that have it.
+
+    Attributes
+    ----------
+    name : of the GEMM.
+    prefill, decode : its timing, or None.
+    """
+
+    name: str
+    prefill: PhaseTiming | None
+    decode: PhaseTiming | None
+
+    @property
+    def phases(self) -> tuple[PhaseTiming, ...]:
+        """Those that have it."""
+        return tuple(phase for phase in (self.prefill, self.decode) if phase is not None)
+
+    @property
+    def gemm(self) -> Gemm:
+        """Its sizes in the first phase."""
+        return self.phases[0].gemm
+
+    @property
+    def total_cycles(self) -> int:
+        """Cycles of all its jobs."""
+        return sum(phase.cycles for phase in self.phases)
+
+    @property
+    def activity(self) -> Activity:
+        """Action counts of all its jobs."""
+        return sum((phase.activity for phase in self.phases), start=Activity())
+
+    @property
+    def utilization(self) -> float:
+        """Useful products over those that the array could do in the layer's time."""
+        peak = sum(phase.report.peak_macs_per_cycle * phase.cycles for phase in self.phases)
+        return self.activity.macs / peak
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkloadTiming:
     """A workload on one machine: GEMMs one after another, a job each.
 
@@ -151,3 +193,34 @@ class WorkloadTiming:
     def stalls(self) -> dict[str, int]:
         """Cycles by :data:`STALLS`; they add up to :attr:`total_cycles`."""
         return {name: sum(p.stalls[name] for p in self.phases) for name in STALLS}
+
+    @property
+    def layers(self) -> tuple[LayerTiming, ...]:
+        """GEMMs by name, in the order of the prefill, then of the decode step."""
+        prefill = {phase.gemm.name: phase for phase in self.prefill}
+        decode = {phase.gemm.name: phase for phase in self.decode}
+        return tuple(
+            LayerTiming(name=name, prefill=prefill.get(name), decode=decode.get(name))
+            for name in {**prefill, **decode}
+        )
+
+    @property
+    def activity(self) -> Activity:
+        """Action counts of everything."""
+        return sum((phase.activity for phase in self.phases), start=Activity())
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes of everything."""
+        return sum((phase.traffic for phase in self.phases), start=Traffic())
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Cycles by the RTL's counters; those between jobs are not in them."""
+        return {name: sum(p.causes[name] for p in self.phases) for name in CAUSES}
+
+    @property
+    def utilization(self) -> float:
+        """Useful products over those that the array could do in this time."""
+        peak = sum(p.report.peak_macs_per_cycle * p.cycles for p in self.phases)
+        return self.activity.macs / peak

@@ -2,11 +2,14 @@
 
 from .board import board
 from .fpga import fpga
-from .machines import cost, simulate, verify
+from .machines import cost, verify
 from .numbers import bounds, formats, models
 from .quantization import accuracy, compare, export, quantize
+from .reproduce import reproduce
 from .rtl import rtl
 from .runs import doctor, report, run
+from .simulate import simulate
+from .skipping import skipping
 
 __all__ = [
     "accuracy",
@@ -21,8 +24,10 @@ __all__ = [
     "models",
     "quantize",
     "report",
+    "reproduce",
     "rtl",
     "run",
     "simulate",
+    "skipping",
     "verify",
 ]

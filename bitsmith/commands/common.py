@@ -78,6 +78,9 @@ def make_job(options: Options, progress: Progress) -> Job:
         except InputError as error:
             raise InputError(f"--{stage}-bits: {error}") from None
     array = dataclasses.replace(array, **stages)
+    memory = base.memory
+    if getattr(options, "memory", None):
+        memory = load_axis("memory", options.memory)
     technology = base.technology
     if getattr(options, "technology", None):
         technology = load_axis("technology", options.technology)
@@ -88,6 +91,7 @@ def make_job(options: Options, progress: Progress) -> Job:
         quantization=quantization,
         accelerator=array,
         technology=technology,
+        memory=memory,
     )
     return Job(config=config, progress=progress, quantized_model=stored)
 
@@ -141,6 +145,10 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
     """Workload of the positional argument, and the quantized model if it is a folder of one."""
     name, stored = options.model, None
     workload = base.workload
+    if getattr(options, "gemms", None) is not None:
+        if name is not None:
+            raise InputError("--gemms is a workload of its own: it goes without a model")
+        workload = WorkloadConfig(gemms=options.gemms, evaluation_bytes=0)
     if name is not None and (Path(name) / "manifest.json").is_file():
         stored = QuantizedModel.load(name)
         made_of = stored.recipe.get("source", {}).get("model", stored.name)
@@ -151,14 +159,17 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
         workload = load_axis("workload", name)
     elif name is not None:
         workload = dataclasses.replace(workload, model=name)
-    return (
-        override(
-            workload,
-            prefill_tokens=getattr(options, "prefill", None),
-            decode_tokens=getattr(options, "decode", None),
-        ),
-        stored,
+    heads, places = ("auto", "last", "all", "none"), ("host", "array")
+    changed = override(
+        workload,
+        prefill_tokens=getattr(options, "prefill", None),
+        decode_tokens=getattr(options, "decode", None),
+        batch=getattr(options, "batch", None),
+        lm_head=choice(getattr(options, "lm_head", None), "--lm-head", heads),
+        attention=choice(getattr(options, "attention", None), "--attention", places),
+        kv_format=getattr(options, "kv_format", None),
     )
+    return changed, stored
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands about machines: simulate, rtl, verify, cost."""
+"""Commands about machines: verify, cost."""
 
 import dataclasses
 from pathlib import Path
@@ -6,9 +6,6 @@ from pathlib import Path
 from configs.accelerator import AcceleratorConfig
 from configs.errors import InputError
 from configs.schema import load_axis
-from sim import simulate_gemm
-from sw.compile import GemmShape
-from sw.quantize.recipe import group_length
 
 from .. import steps
 from ..job import Job, Progress
@@ -18,58 +15,6 @@ from .common import Options, emit, make_job
 
 #: not square, lanes not a power of two: what the first array's shape hides, this one shows
 SECOND_ARRAY = "tall_6x3x5"
-
-
-def simulate(options: Options, progress: Progress) -> int:
-    """``bitsmith simulate``."""
-    job = make_job(options, progress)
-    if options.gemm is not None:
-        return _simulate_gemm(options, job)
-    result = plain(steps.simulate_step(job, Path()))
-    rows = [
-        [
-            layer["name"],
-            f"{layer['n']}x{layer['k']}",
-            f"{layer['prefill_cycles']:,}",
-            f"{layer['decode_step_cycles']:,}",
-            f"{100 * layer['utilization']:.1f}%",
-        ]
-        for layer in result["layers"]
-    ]
-    header = ["layer", "N x K", "prefill cycles", "decode cycles", "util."]
-    causes = ", ".join(f"{cause} {cycles:,}" for cause, cycles in result["causes"].items())
-    lines = [
-        text_table(header, rows),
-        "",
-        f"prefill of {result['prefill_tokens']} tokens: {result['prefill_cycles']:,} cycles "
-        f"({result['seconds_prefill']:.4g} s at {result['clock_mhz']:.0f} MHz)",
-        f"decode step: {result['decode_step_cycles']:,} cycles "
-        f"({result['tokens_per_s_decode']:.4g} tokens/s)",
-        f"total: {result['total_cycles']:,} cycles; {causes}",
-        f"on the host, not counted: {result['host_work']}",
-    ]
-    emit(options, result, "\n".join(lines))
-    return 0
-
-
-def _simulate_gemm(options: Options, job: Job) -> int:
-    """One GEMM of the given shape."""
-    m, n, k = options.gemm
-    group_size = group_length(job.config.quantization, k)
-    shape = GemmShape(m=m, n=n, k=k, group_size=group_size)
-    report = simulate_gemm(job.worst_case_machine(k), shape)
-    result = {
-        "m": m,
-        "n": n,
-        "k": k,
-        "group_size": shape.group_size,
-        "total_cycles": report.total_cycles,
-        "causes": report.causes,
-        "macs": report.macs,
-        "utilization": report.utilization,
-    }
-    emit(options, result, "\n".join(f"{key}: {value}" for key, value in result.items()))
-    return 0
 
 
 def _second_array(array: AcceleratorConfig) -> AcceleratorConfig:

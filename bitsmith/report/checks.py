@@ -118,9 +118,16 @@ def limits_section(run: Run) -> Markup:
         if run["verify"]["passed"]
         else "RTL, golden model and simulator do not agree: no number here is confirmed."
     )
+    simulated = run["simulate"]
+    host = ", ".join(work["name"] for work in simulated["host_work"])
+    supplied = (
+        f"Streams keep the pace of the memory {simulated['memory']}."
+        if simulated["memory"]
+        else "Streams always have data: memory latency and bandwidth are not in the cycles."
+    )
     items = [
-        join("On the host, and not counted: ", run["simulate"]["host_work"], "."),
-        f"{agreed} Streams always have data: memory latency and bandwidth are not in the cycles. "
+        join("On the host, and not counted: ", host or "nothing", "."),
+        f"{agreed} {supplied} "
         "Layers run one after another. The clock frequency is configured, not timed.",
         "Weights and activations are streamed again for every tile; the DRAM energy is that of "
         "this traffic.",

@@ -12,12 +12,14 @@ from .header import header
 from .machine import machine_section
 from .markup import Markup, join, tag
 from .style import CSS, PAGE_CSS
+from .timing import timing_section
 
 _SECTIONS = {
     "machine": ("Machine", machine_section),
     "accuracy": ("Formats and accuracy", accuracy_section),
     "accumulators": ("Accumulators", accumulator_section),
     "cycles": ("Cycles", cycle_section),
+    "timing": ("Timing by GEMM", timing_section),
     "cost": ("Area and energy", cost_section),
     "verification": ("Verification", verification_section),
     "limits": ("Limits", limits_section),
@@ -32,11 +34,16 @@ def page(config: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
     ASCII with character references, so that it does not matter in which encoding it is written.
     """
     run = Run(config, results)
-    links = [tag("a", title, href=f"#{anchor}") for anchor, (title, _) in _SECTIONS.items()]
+    built = {anchor: build(run) for anchor, (_, build) in _SECTIONS.items()}
+    links = [
+        tag("a", title, href=f"#{anchor}")
+        for anchor, (title, _) in _SECTIONS.items()
+        if built[anchor] is not None
+    ]
     body = join(
         header(run),
         tag("nav", *links),
-        *(build(run) for _, build in _SECTIONS.values()),
+        *built.values(),
         tag("footer", "Written by bitsmith from the JSON files of the run folder."),
     )
     head = join(

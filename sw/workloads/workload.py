@@ -25,6 +25,7 @@ class Gemm:
     grows : the dimension that is the context's length, or None.
     distinct : different (N, K) matrices among the ``count`` products; those with the same one are
         run one after another. None: all are different.
+    limit : where the size that ``grows`` names stops growing (a sliding window), or None.
     """
 
     name: str
@@ -35,12 +36,17 @@ class Gemm:
     operand: Operand = "weights"
     grows: Literal["n", "k"] | None = None
     distinct: int | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("m", "n", "k", "count"):
             check_range(f"{self.name}: {field}", getattr(self, field), 1, 1 << 40)
         if self.distinct is not None:
             check_range(f"{self.name}: distinct", self.distinct, 1, self.count)
+        if self.limit is not None:
+            if self.grows is None:
+                raise InputError(f"{self.name}: limit is {self.limit}, but no size grows")
+            check_range(f"{self.name}: limit", self.limit, getattr(self, self.grows), 1 << 40)
 
     @property
     def macs(self) -> int:
@@ -57,11 +63,31 @@ class Gemm:
         """Elements of all different (N, K) matrices, in the first pass."""
         return self.matrices * self.n * self.k
 
+    @property
+    def results(self) -> int:
+        """Elements of all results, in the first pass."""
+        return self.count * self.m * self.n
+
     def at_step(self, step: int) -> "Gemm":
         """Its sizes in decode step ``step``, counted from 0."""
         if self.grows is None or not step:
             return self
-        return replace(self, grows=None, **{self.grows: getattr(self, self.grows) + step})
+        size = getattr(self, self.grows) + step
+        if self.limit is not None:
+            size = min(size, self.limit)
+        return replace(self, grows=None, limit=None, **{self.grows: size})
+
+    def over_steps(self, value: int, steps: int) -> int:
+        """Sum over ``steps`` decode steps of something that is proportional to the size that grows.
+
+        Parameters
+        ----------
+        value : what it is in the first step, such as :attr:`macs` or :attr:`elements`.
+        """
+        if self.grows is None:
+            return value * steps
+        size = getattr(self, self.grows)
+        return value // size * sum_of_sizes(size, steps, self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +137,12 @@ class Workload:
     @property
     def macs(self) -> int:
         """Useful products of everything."""
-        steps = self.decode_steps
-        extra = sum(_growth(gemm, steps) for gemm in self.decode)
-        return sum(g.macs for g in self.prefill) + steps * sum(g.macs for g in self.decode) + extra
+        decode = sum(gemm.over_steps(gemm.macs, self.decode_steps) for gemm in self.decode)
+        return sum(gemm.macs for gemm in self.prefill) + decode
 
 
-def _growth(gemm: Gemm, steps: int) -> int:
-    """Products that ``steps`` steps have beyond ``steps`` times the first."""
-    if gemm.grows is None:
-        return 0
-    return gemm.macs // getattr(gemm, gemm.grows) * (steps * (steps - 1) // 2)
+def sum_of_sizes(first: int, steps: int, limit: int | None = None) -> int:
+    """``first`` + (``first`` + 1) + ..., ``steps`` numbers, none beyond ``limit``."""
+    growing = steps if limit is None else min(steps, max(0, limit - first))
+    capped = 0 if limit is None else (steps - growing) * limit
+    return growing * first + growing * (growing - 1) // 2 + capped

@@ -68,7 +68,7 @@ from hw.pe import (
 )
 from hw.terms import ColumnTerms, PairDecoder, SpecialTerms, SpecialValues, TermDecoder
 from hw.top import Accelerator
-from sim.model import JOB_GAP_CYCLES
+from sim import JOB_GAP_CYCLES
 from sw.compile.registers import register_map
 from sw.compile.transfers import activation_port, weight_port
 from sw.formats import family_terms, float_layout, get_family, multiplier_terms

@@ -16,7 +16,7 @@ from configs.accelerator import BufferConfig, StreamConfig
 from hw.core import Core
 from hw.memory import TileBuffer
 from hw.top import Accelerator
-from sim.model import JOB_GAP_CYCLES
+from sim import JOB_GAP_CYCLES
 from sw.compile import GemmProgram
 from sw.compile.registers import CONTROL_BITS, register_map
 from sw.compile.transfers import OperandPort, Transfers, activation_port, weight_port

@@ -1,0 +1,1 @@
+"""The simulator beside ZigZag and SCALE-Sim: same GEMMs, same machine, same run."""

@@ -1,0 +1,119 @@
+"""One measurement of the simulator's speed: ``python -m benchmarks.speed_targets NAME``.
+
+``python -m benchmarks.simulator_speed`` runs each in a process of its own. Prints JSON.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from configs.schema import load_axis
+from sim import Rate, Rates, simulate_workload, trace_gemm
+from sim.trace import KINDS
+from sw.compile import GemmShape, Machine
+from sw.formats import get_family
+from sw.workloads import model_workload
+
+GROUP_SIZE = 128
+TRACED = GemmShape(m=256, n=4096, k=4096, group_size=GROUP_SIZE)
+
+
+def _machine(preset: str, **sizes: Any) -> Machine:
+    """A preset with the paper's 4-bit mixture; widths do not change the cycles."""
+    array = load_axis("accelerator", preset)
+    return Machine(
+        accelerator=dataclasses.replace(array, **sizes),
+        family=get_family("bitmod_fp4"),
+        inner_bits=24,
+        outer_bits=40,
+    )
+
+
+def _narrow(machine: Machine) -> Rates:
+    """The pace of a memory with two thirds of the bandwidth that the array could use."""
+    pace = Rate(cycles=(3 * machine.slots, 2))
+    return Rates(weights=pace, activations=pace)
+
+
+def _cpu_s(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Median CPU seconds of several calls after a first one, and the last result."""
+    call()
+    times, result = [], None
+    for _ in range(repeats):
+        start = time.process_time()
+        result = call()
+        times.append(time.process_time() - start)
+    return statistics.median(times), result
+
+
+def whole_model(attention: str) -> dict[str, Any]:
+    """Llama-2-7B, all layers, prefill of 256 tokens and 256 decode steps, in the fast view."""
+    described = load_axis("workload", "llama2_7b")
+    workload = model_workload(
+        described.architecture,
+        "llama2_7b",
+        prefill_tokens=256,
+        decode_steps=256,
+        attention="array" if attention == "array" else "host",
+    )
+    machine = _machine("bitmod_32x32x4")
+    memory = load_axis("memory", "ddr4")
+    seconds, timing = _cpu_s(
+        lambda: simulate_workload(machine, workload, group_size=GROUP_SIZE, memory=memory), 5
+    )
+    return {"cpu_s": seconds, "cycles": timing.total_cycles, "gemms": len(timing.phases)}
+
+
+def traced() -> dict[str, Any]:
+    """One GEMM with its trace on a 16 x 16 x 4 array of 2 slots, stalled by its operands.
+
+    Once, so that the memory of the process is that of one trace.
+    """
+    machine = _machine("bitmod_32x32x4", rows=16, cols=16)
+    supply = _narrow(machine)
+    trace_gemm(machine, dataclasses.replace(TRACED, m=1, n=1), supply)  # loads the code
+    start = time.process_time()
+    report, trace = trace_gemm(machine, TRACED, supply)
+    seconds = time.process_time() - start
+    waits = [KINDS.index(kind) for kind in ("wait_weights", "wait_activations")]
+    stalled = sum(int(trace.events["cycles"][trace.events["kind"] == kind].sum()) for kind in waits)
+    return {
+        "cpu_s": seconds,
+        "slots": machine.slots,
+        "cycles": report.total_cycles,
+        "stalled_cycles": stalled,
+        "events": len(trace.events),
+        "cycles_per_s": report.total_cycles / seconds,
+        "events_per_s": len(trace.events) / seconds,
+    }
+
+
+def points() -> dict[str, Any]:
+    """Design points per minute on two cores, for one Llama-2-7B layer."""
+    raise NotImplementedError("sim.points is not there yet")
+
+
+TARGETS: dict[str, Callable[[], dict[str, Any]]] = {
+    "whole_model": lambda: whole_model("host"),
+    "whole_model_attention": lambda: whole_model("array"),
+    "points": points,
+    "traced": traced,
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", choices=TARGETS)
+    options = parser.parse_args()
+    found = TARGETS[options.name]()
+    print(json.dumps(found | {"cores": os.cpu_count()}, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""``bitsmith simulate``: cycles of a model, of a list of GEMMs, or of one GEMM."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from configs.errors import InputError
+from sim import Trace, memory_rates, simulate_gemm, trace_gemm
+from sim.array import Rates
+from sim.export import timing_rows, timing_text, write_perfetto, write_scalesim
+from sw.compile import GemmShape, Machine
+from sw.quantize.recipe import group_length
+
+from .. import steps
+from ..job import KV_GROUP_SIZE, Job, Progress
+from ..strict_json import plain
+from ..tables import energy_text, write_csv
+from .common import Options, emit, make_job
+
+
+def simulate(options: Options, progress: Progress) -> int:
+    """``bitsmith simulate``."""
+    job = make_job(options, progress)
+    if options.gemm is not None:
+        return _simulate_gemm(options, job)
+    result = plain(steps.simulate_step(job, Path()))
+    if options.output is not None:
+        write_csv(options.output / "timing.csv", timing_rows(job.timing))
+        write_scalesim(options.output, job.timing)
+    if options.trace is not None:
+        _write_trace(options.trace, _traces(job), job)
+    emit(options, result, _text(result, job))
+    return 0
+
+
+def _text(result: dict[str, Any], job: Job) -> str:
+    """The tables, then what they leave out."""
+    memory = "words come at once: no memory is modelled (--memory)"
+    if result["memory"] is not None:
+        memory = (
+            f"memory {result['memory']}: {result['dram_bytes'] / 1e9:.4g} GB, "
+            f"{energy_text(result['dram_energy_pj'])}"
+        )
+    stalls = {k: v for k, v in result["timing"]["stalls"].items() if v}
+    shares = ", ".join(f"{k} {100 * v / result['total_cycles']:.2f}%" for k, v in stalls.items())
+    host = ", ".join(work["name"] for work in result["host_work"]) or "all but these GEMMs"
+    lines = [timing_text(job.timing), "", f"total: {result['total_cycles']:,} cycles; {shares}"]
+    if result["decode_tokens"]:
+        lines.append(f"decode: {result['tokens_per_s_decode']:.4g} tokens/s")
+    lines += [memory, f"on the host, not timed: {host}"]
+    return "\n".join([*lines, *(f"assumed: {text}" for text in result["assumptions"])])
+
+
+def _simulate_gemm(options: Options, job: Job) -> int:
+    """One GEMM of the given shape."""
+    m, n, k = options.gemm
+    if options.output is not None:
+        raise InputError("--output is for workloads: it goes without --gemm")
+    shape = GemmShape(m=m, n=n, k=k, group_size=group_length(job.config.quantization, k))
+    machine = job.worst_case_machine(k)
+    rates = _rates(job, machine, shape)
+    report = simulate_gemm(machine, shape, rates)
+    if options.trace is not None:
+        found = ((f"{m} x {n} x {k}", 0, trace_gemm(machine, shape, rates)[1]) for _ in range(1))
+        _write_trace(options.trace, found, job)
+    result = {
+        "m": m,
+        "n": n,
+        "k": k,
+        "group_size": shape.group_size,
+        "total_cycles": report.total_cycles,
+        "causes": report.causes,
+        "macs": report.macs,
+        "utilization": report.utilization,
+    }
+    emit(options, result, "\n".join(f"{key}: {value}" for key, value in result.items()))
+    return 0
+
+
+def _rates(job: Job, machine: Machine, shape: GemmShape) -> Rates | None:
+    memory = job.config.memory
+    return None if memory is None else memory_rates(machine, shape, memory)
+
+
+def _traces(job: Job) -> Iterator[tuple[str, int, Trace]]:
+    """One job of every kind of GEMM, one after another: equal ones are traced once."""
+    start, known = 0, set()
+    for phase in job.timing.phases:
+        gemm, cached = phase.gemm, phase.gemm.operand != "weights"
+        size = KV_GROUP_SIZE if cached else job.group_sizes[gemm.name]
+        shape = GemmShape(m=gemm.m, n=gemm.n, k=gemm.k, group_size=size)
+        if (shape, cached) in known:
+            continue
+        known.add((shape, cached))
+        machine = job.kv_machine if cached and job.kv_machine else job.machine
+        report, trace = trace_gemm(machine, shape, _rates(job, machine, shape))
+        yield gemm.name, start, trace
+        start += report.total_cycles + 1
+
+
+def _write_trace(path: Path, traces: Iterator[tuple[str, int, Trace]], job: Job) -> None:
+    array = job.config.accelerator
+    write_perfetto(path, traces, name=array.name, clock_mhz=array.clock_mhz)

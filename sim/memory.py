@@ -1,0 +1,207 @@
+"""What stands behind the streams: how fast words come, and which bytes cross the DRAM interface.
+
+docs/memory.md states the model. Rates are idle cycles that a test bench can keep, so that the RTL
+takes exactly the cycles found here; that a memory keeps them is the assumption.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.memory import MemoryConfig, SramConfig
+from sw.compile import GemmShape, Machine
+
+from . import kernel
+from .array import Rate, Rates
+from .jobs import Column, Jobs
+
+#: a tile's time is rounded up to whole cycles, that of a short tile to parts of a cycle
+_FINE = 1000
+_FINEST = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Supply:
+    """Jobs behind a memory; properties are columns (jobs,).
+
+    Parameters
+    ----------
+    jobs : what is run.
+    memory : where its words come from; None for words without any delay.
+    """
+
+    jobs: Jobs
+    memory: MemoryConfig | None
+
+    @cached_property
+    def bytes_per_cycle(self) -> float | None:
+        """Of the DRAM, at the accelerator's clock; None without a memory."""
+        if self.memory is None:
+            return None
+        return self.memory.dram.bytes_per_s / (self.jobs.machine.accelerator.clock_mhz * 1e6)
+
+    @cached_property
+    def once(self) -> dict[str, Column]:
+        """Words of each stream with every tile crossing once."""
+        jobs = self.jobs
+        return {
+            "weight_words": jobs.col_tiles * jobs.tile_weight_words,
+            "activation_words": jobs.row_tiles * jobs.tile_activation_words,
+            "result_words": jobs.tiles * jobs.tile_result_words,
+        }
+
+    @cached_property
+    def dram_words(self) -> dict[str, Column]:
+        """Words of each stream that come from DRAM: all, or each once where the SRAM holds them."""
+        found = dict(self.jobs.words)
+        for name, sram in self._srams.items():
+            if sram is not None:
+                size = self.once[name] * self.jobs.word_bits[name]
+                fits = size <= sram.kib * 8192
+                found[name] = np.where(fits, np.minimum(self.once[name], found[name]), found[name])
+        return found
+
+    @cached_property
+    def _srams(self) -> dict[str, SramConfig | None]:
+        if self.memory is None:
+            return {}
+        return {
+            "weight_words": self.memory.weight_sram,
+            "activation_words": self.memory.activation_sram,
+        }
+
+    def bytes_of(self, words: dict[str, Column], name: str) -> Column:
+        """Bytes of so many words of a stream."""
+        return words[name] * self.jobs.word_bits[name] // 8
+
+    @cached_property
+    def rates(self) -> NDArray[np.int64]:
+        """How fast the streams may go, int64 (jobs, 3, RATE), for :func:`sim.kernel.run_jobs`."""
+        free = np.repeat(Rates().rows[None], len(self.jobs), axis=0)
+        if self.memory is None:
+            return free
+        return _Pace(supply=self, memory=self.memory).rates(free)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pace:
+    """Rates at which the streams share the DRAM.
+
+    The operand of which fewer tiles cross the stream leads: its first tile comes at full speed,
+    words of the other follow. From then on both keep the pace at which all bytes of a round of the
+    inner loop, results included, cross in one time.
+    """
+
+    supply: Supply
+    memory: MemoryConfig
+
+    @property
+    def _jobs(self) -> Jobs:
+        return self.supply.jobs
+
+    @cached_property
+    def _word_cycles(self) -> dict[str, tuple[int, int]]:
+        """Shortest time of one word of each stream from DRAM, cycles as a fraction."""
+        bandwidth = self.supply.bytes_per_cycle
+        assert bandwidth is not None
+        found = {}
+        for name, bits in self._jobs.word_bits.items():
+            cycles = ceil(_FINEST * bits / 8 / bandwidth)
+            found[name] = (max(cycles, _FINEST), _FINEST)
+        return found
+
+    def _sram_cycles(self, name: str) -> NDArray[np.float64]:
+        """Shortest time of one word from SRAM; one port gives way to what is written."""
+        sram = self.supply._srams.get(name)
+        if sram is None:
+            return np.zeros(len(self._jobs))
+        cycles = np.full(len(self._jobs), self._jobs.word_bits[name] / sram.bits_per_cycle)
+        if sram.ports == "1rw":
+            cycles *= 1 + self.supply.dram_words[name] / self._jobs.words[name]
+        return cycles
+
+    @cached_property
+    def _weights_lead(self) -> Column:
+        jobs = self._jobs
+        if jobs.machine.accelerator.buffers is None:
+            return np.zeros(len(jobs), dtype=bool)
+        fewer = jobs.weight_packets < jobs.activation_packets
+        alike = jobs.weight_packets == jobs.activation_packets
+        return fewer | (alike & (jobs.tile_weight_words < jobs.tile_activation_words))
+
+    @cached_property
+    def _activations_lead(self) -> Column:
+        if self._jobs.machine.accelerator.buffers is None:
+            return np.zeros(len(self._jobs), dtype=bool)
+        return ~self._weights_lead
+
+    @property
+    def _operands(self) -> tuple[tuple[str, Column, Column, Column], ...]:
+        """Of each operand: name of its words, whether it leads, words of a tile, tiles."""
+        jobs = self._jobs
+        return (
+            ("weight_words", self._weights_lead, jobs.tile_weight_words, jobs.weight_packets),
+            (
+                "activation_words",
+                self._activations_lead,
+                jobs.tile_activation_words,
+                jobs.activation_packets,
+            ),
+        )
+
+    def _tile_time(self) -> tuple[Column, Column]:
+        """Time of one tile pass at the common pace, as a fraction of whole cycles."""
+        jobs, supply = self._jobs, self.supply
+        total = supply.bytes_of(supply.dram_words, "result_words").astype(float)
+        for name, leads, _, packets in self._operands:
+            resident = leads & (packets == 1)
+            total += np.where(resident, 0, supply.bytes_of(supply.dram_words, name))
+        cycles = total / supply.bytes_per_cycle / jobs.tiles
+        fine = 2 ** np.ceil(np.log2(_FINE / np.clip(cycles, 1, _FINE)))
+        fine = np.minimum(fine, _FINEST).astype(np.int64)
+        return np.ceil(cycles * fine).astype(np.int64), fine
+
+    def rates(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``found`` (jobs, 3, RATE) with the pace filled in."""
+        jobs, (time, parts) = self._jobs, self._tile_time()
+        found[..., kernel.KIND] = kernel.RULE
+        lead_cycles = np.zeros(len(jobs), dtype=np.int64)
+        for stream, (name, leads, words, packets) in enumerate(self._operands):
+            rate = found[:, stream]
+            top, bottom = self._word_cycles[name]
+            rate[:, kernel.LEAD] = np.where(leads, words, 0)
+            rate[:, kernel.P0], rate[:, kernel.Q0] = top, bottom
+            lead_cycles += -(-rate[:, kernel.LEAD] * top // bottom)
+            # all its words share the time of all tile passes
+            p, q = time * jobs.tiles, parts * words * packets
+            p, q = p // np.gcd(p, q), q // np.gcd(p, q)
+            sram = np.ceil(self._sram_cycles(name) * _FINEST).astype(np.int64)
+            from_sram = sram * q > p * _FINEST
+            rate[:, kernel.P1] = np.where(from_sram, np.maximum(sram, _FINEST), np.maximum(p, q))
+            rate[:, kernel.Q1] = np.where(from_sram, _FINEST, q)
+            rate[:, kernel.DELAY] = np.where(leads, 0, -1)
+        latency = ceil(self.memory.dram.latency_ns * jobs.machine.accelerator.clock_mhz / 1e3)
+        waits = found[:, :2, kernel.DELAY] < 0
+        found[:, :2, kernel.DELAY] = latency + np.where(waits, lead_cycles[:, None], 0)
+        top, bottom = self._word_cycles["result_words"]
+        found[:, kernel.RESULTS, kernel.P1], found[:, kernel.RESULTS, kernel.Q1] = top, bottom
+        return found
+
+
+def memory_rates(machine: Machine, shape: GemmShape, memory: MemoryConfig) -> Rates:
+    """How fast the streams of one GEMM may go, for :func:`sim.simulate_gemm` or a test bench."""
+    rows = Supply(jobs=Jobs.of(machine, shape), memory=memory).rates[0].tolist()
+
+    def rate(row: list[int]) -> Rate:
+        return Rate(
+            cycles=(row[kernel.P1], row[kernel.Q1]),
+            lead=row[kernel.LEAD],
+            lead_cycles=(row[kernel.P0], row[kernel.Q0]),
+            delay=row[kernel.DELAY],
+        )
+
+    weights, activations, results = map(rate, rows)
+    return Rates(weights=weights, activations=activations, results=results)

@@ -1,0 +1,252 @@
+"""A whole workload in time: every GEMM a job, or several, one after another.
+
+The fast view: all jobs of a workload in one call of the recurrences, equal ones once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputError
+from configs.memory import MemoryConfig
+from configs.timing import CAUSES, REGISTER_CYCLES
+from sw.compile import GemmShape, Machine
+from sw.workloads import Gemm, Workload
+
+from . import kernel
+from .activity import jobs_activity
+from .array import CycleReport
+from .jobs import Column, Jobs
+from .memory import Supply
+from .results import PhaseTiming, Roofline, Traffic, WorkloadTiming
+
+#: cycles from one job's last result to the acceptance of the next job: its start bit is written
+#: when ``busy`` has fallen
+JOB_GAP_CYCLES = REGISTER_CYCLES
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TimedJobs:
+    """Jobs and their cycles.
+
+    Attributes
+    ----------
+    supply : the jobs, and the memory behind them.
+    found : as :func:`sim.kernel.run_jobs` fills it, int64 (jobs, FOUND).
+    free : total cycles, causes ... with words that come at once.
+    """
+
+    supply: Supply
+    found: NDArray[np.int64]
+    free: NDArray[np.int64]
+
+    @classmethod
+    def run(cls, jobs: Jobs, memory: MemoryConfig | None) -> "TimedJobs":
+        """Simulate."""
+        supply = Supply(jobs=jobs, memory=memory)
+        free = _run(jobs, Supply(jobs=jobs, memory=None).rates)
+        return cls(supply=supply, found=_run(jobs, supply.rates) if memory else free, free=free)
+
+    @property
+    def cycles(self) -> Column:
+        """Total cycles of each job."""
+        return self.found[:, kernel.F_TOTAL]
+
+    def report(self, index: int) -> CycleReport:
+        """The report of one job."""
+        jobs, found = self.supply.jobs, self.found[index].tolist()
+        total = found[kernel.F_TOTAL]
+        return CycleReport(
+            total_cycles=total,
+            causes=dict(zip(CAUSES, found[kernel.F_CAUSES :], strict=True)),
+            counters={
+                "busy": total,
+                "tiles": int(jobs.tiles[index]),
+                **{name: int(words[index]) for name, words in jobs.words.items()},
+            },
+            macs=int(jobs.macs[index]),
+            peak_macs_per_cycle=jobs.peak_macs_per_cycle,
+            fill=found[kernel.F_FIRST] - 1,
+            drain=total - found[kernel.F_LAST],
+        )
+
+    def causes(self, repeats: Column) -> dict[str, int]:
+        """Cycles by cause, of all jobs, each ``repeats`` times."""
+        totals = repeats @ self.found[:, kernel.F_CAUSES :]
+        return dict(zip(CAUSES, totals.tolist(), strict=True))
+
+    def stalls(self, repeats: Column) -> dict[str, int]:
+        """Cycles by :data:`sim.results.STALLS`, of all jobs, each ``repeats`` times."""
+        total, first, last, *causes = (int(x) for x in repeats @ self.free)
+        jobs = int(repeats.sum())
+        cause = dict(zip(CAUSES, causes, strict=True))
+        fill, drain = first - jobs, total - last
+        return {
+            "compute": cause["compute"],
+            "dequantizer": cause["dequantizer"],
+            "operands": cause["weights"] + cause["activations"] - fill,
+            "output": cause["output"] - drain,
+            "fill": fill,
+            "drain": drain,
+            "dram": int(repeats @ self.cycles) - total,
+            "host": jobs * JOB_GAP_CYCLES,
+        }
+
+    def traffic(self, repeats: Column, *, cached: bool) -> Traffic:
+        """Bytes of all jobs, each ``repeats`` times; ``cached``: the (N, K) matrix is a cache."""
+        supply = self.supply
+        names = ("weight_words", "activation_words", "result_words")
+        dram = [int(repeats @ supply.bytes_of(supply.dram_words, name)) for name in names]
+        ideal = sum(int(repeats @ supply.bytes_of(supply.once, name)) for name in names)
+        return Traffic(
+            weight_bytes=0 if cached else dram[0],
+            kv_bytes=dram[0] if cached else 0,
+            activation_bytes=dram[1],
+            result_bytes=dram[2],
+            ideal_bytes=ideal,
+        )
+
+
+def _run(jobs: Jobs, rates: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.zeros((len(jobs), kernel.FOUND), dtype=np.int64)
+    kernel.run_jobs(jobs.parameters, rates, found)
+    return found
+
+
+#: what decides a GEMM's time: its sizes and growth, steps, group size, whether it reads a cache
+_Signature = tuple[Any, ...]
+
+
+def _signature(gemm: Gemm, steps: int, group_size: int) -> _Signature:
+    cached = gemm.operand != "weights"
+    steps = steps if gemm.grows else 1
+    sizes = (gemm.m, gemm.n, gemm.k, gemm.count, gemm.grows, gemm.limit)
+    return (*sizes, steps, group_size, cached)
+
+
+def _shapes(signature: _Signature) -> tuple[NDArray[np.int64], Column]:
+    """Distinct shapes (m, n, k, group size), int64 (shapes, 4), and the passes of each."""
+    m, n, k, _, grows, limit, steps, group_size, _ = signature
+    if grows is None:
+        return np.array([[m, n, k, group_size]]), np.ones(1, dtype=np.int64)
+    size = (n if grows == "n" else k) + np.arange(steps)
+    size, passes = np.unique(size if limit is None else np.minimum(size, limit), return_counts=True)
+    shapes = np.empty((len(size), 4), dtype=np.int64)
+    shapes[:] = m, n, k, group_size
+    shapes[:, 1 if grows == "n" else 2] = size
+    return shapes, passes.astype(np.int64)
+
+
+def simulate_workload(
+    machine: Machine,
+    workload: Workload,
+    *,
+    group_size: int | Mapping[str, int],
+    memory: MemoryConfig | None = None,
+    kv_machine: Machine | None = None,
+    kv_group_size: int = 128,
+) -> WorkloadTiming:
+    """Cycles of every GEMM of a workload.
+
+    Parameters
+    ----------
+    machine : the machine.
+    workload : GEMMs in the order of execution, one job each; equal ones are simulated once.
+    group_size : weights that share a scale, of all layers or by layer name.
+    memory : what stands behind the streams; without it words come at once.
+    kv_machine : the same array with the decoders for keys and values, where their format is not of
+        the machine's family; bitsmith's RTL decodes one family, so those jobs are of another build.
+    kv_group_size : keys or values that share a scale.
+
+    Raises
+    ------
+    InputError : a layer without group size, or a GEMM that the machine cannot run.
+    """
+    cache_machine = kv_machine or machine
+    entries = []
+    for steps, gemms in ((1, workload.prefill), (workload.decode_steps, workload.decode)):
+        for gemm in gemms:
+            size = kv_group_size
+            if gemm.operand == "weights":
+                size = group_size if isinstance(group_size, int) else _group_of(group_size, gemm)
+            entries.append((gemm, steps, _signature(gemm, steps, size)))
+    timed = _time(dict.fromkeys(s for _, _, s in entries), machine, cache_machine, memory)
+    verified = cache_machine.family.name == machine.family.name
+    once = {
+        (steps, signature): _figures(signature, steps, *timed[signature], verified=verified)
+        for _, steps, signature in entries
+    }
+    phases = tuple(
+        PhaseTiming(gemm=gemm, steps=steps, **once[steps, signature])
+        for gemm, steps, signature in entries
+    )
+    return WorkloadTiming(
+        workload=workload,
+        prefill=phases[: len(workload.prefill)],
+        decode=phases[len(workload.prefill) :],
+        roofline=_roofline(machine, phases, memory),
+        clock_mhz=machine.accelerator.clock_mhz,
+    )
+
+
+def _roofline(
+    machine: Machine, phases: tuple[PhaseTiming, ...], memory: MemoryConfig | None
+) -> Roofline:
+    """The limits of a machine; of several formats the highest peak."""
+    one = Jobs.of(machine, GemmShape(m=1, n=1, k=1, group_size=1))
+    return Roofline(
+        peak_macs_per_cycle=max(phase.report.peak_macs_per_cycle for phase in phases),
+        bytes_per_cycle=Supply(jobs=one, memory=memory).bytes_per_cycle,
+    )
+
+
+def _group_of(sizes: Mapping[str, int], gemm: Gemm) -> int:
+    try:
+        return sizes[gemm.name]
+    except KeyError:
+        raise InputError(f"layer '{gemm.name}' has no group size: it is not quantized") from None
+
+
+def _time(
+    wanted: dict[_Signature, None],
+    machine: Machine,
+    cache_machine: Machine,
+    memory: MemoryConfig | None,
+) -> dict[_Signature, tuple[TimedJobs, Column]]:
+    """Timed jobs of every signature, and the passes of each."""
+    timed = {}
+    for cached, built in ((False, machine), (True, cache_machine)):
+        shapes = {s: _shapes(s) for s in wanted if s[-1] == cached}
+        if not shapes:
+            continue
+        m, n, k, group_size = np.concatenate([found for found, _ in shapes.values()]).T.copy()
+        jobs = Jobs(machine=built, m=m, n=n, k=k, group_size=group_size)
+        everything, start = TimedJobs.run(jobs, memory), 0
+        for signature, (found, passes) in shapes.items():
+            repeats = np.zeros(len(jobs), dtype=np.int64)
+            repeats[start : start + len(found)] = passes
+            timed[signature] = everything, repeats
+            start += len(found)
+    return timed
+
+
+def _figures(
+    signature: _Signature, steps: int, timed: TimedJobs, passes: Column, *, verified: bool
+) -> dict[str, Any]:
+    """All that :class:`PhaseTiming` says beside the GEMM's name."""
+    cached, count, grows = signature[-1], signature[3], signature[4]
+    repeats = passes * (count if grows else count * steps)
+    stalls = timed.stalls(repeats)
+    return {
+        "report": timed.report(int(np.argmax(passes > 0))),
+        "jobs": int(repeats.sum()),
+        "cycles": sum(stalls.values()),
+        "causes": timed.causes(repeats),
+        "stalls": stalls,
+        "activity": jobs_activity(timed.supply.jobs, timed.cycles, repeats),
+        "traffic": timed.traffic(repeats, cached=cached),
+        "verified": verified or not cached,
+    }

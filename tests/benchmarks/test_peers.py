@@ -1,0 +1,165 @@
+"""The peers: closed forms against SCALE-Sim itself, their inputs, and what happens without them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.peers import __main__ as command
+from benchmarks.peers import environments, scalesim, zigzag
+from benchmarks.peers.cases import cases
+from benchmarks.peers.measure import Measurement, PeerError, Usage, run
+from sw.workloads import Gemm
+
+SCALESIM = environments.installed_python("scalesim")
+#: odd sizes, one token, one channel, one input, exact folds
+SHAPES = [(1, 64, 96), (40, 72, 100), (33, 5, 1), (7, 1, 65), (32, 32, 32), (3, 31, 129)]
+
+
+@pytest.mark.skipif(SCALESIM is None, reason="SCALE-Sim is not installed: make bench installs it")
+@pytest.mark.parametrize("dataflow", ["ws", "os"])
+@pytest.mark.parametrize(("rows", "cols"), [(32, 32), (8, 20), (16, 4)])
+def test_scale_sim_takes_the_cycles_of_the_closed_form(
+    dataflow: scalesim.Dataflow, rows: int, cols: int
+) -> None:
+    assert SCALESIM is not None
+    gemms = [Gemm(name=f"g{i}", m=m, n=n, k=k) for i, (m, n, k) in enumerate(SHAPES)]
+    found, cycles = scalesim.simulate(
+        gemms, python=SCALESIM, rows=rows, cols=cols, dataflow=dataflow
+    )
+    assert cycles == [
+        scalesim.compute_cycles(gemm, rows=rows, cols=cols, dataflow=dataflow) for gemm in gemms
+    ]
+    assert found.cycles == sum(cycles)
+    assert 0 < found.import_s < found.usage.cpu_s
+
+
+def test_the_layer_has_its_products() -> None:
+    every = cases()
+    weights = 4 * 4096 * 4096 + 3 * 4096 * 11008
+    assert [g.name for g in every["layer_decode"].gemms] == [
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    ]
+    assert every["layer_decode"].workload.macs == weights
+    assert every["layer_prefill"].workload.macs == 256 * weights
+    assert [(g.m, g.n, g.k) for g in every["q_proj_decode"].gemms] == [(1, 4096, 4096)]
+
+
+def test_zigzag_is_told_sizes_and_widths() -> None:
+    (layer,) = zigzag.layers([Gemm(name="up_proj", m=2, n=3, k=5)])
+    assert dict(zip(layer["loop_dims"], layer["loop_sizes"], strict=True)) == {
+        "D": 2,
+        "K": 3,
+        "C": 5,
+    }
+    assert layer["equation"] == "O[d][k]+=I[d][c]*W[c][k]"
+    assert layer["operand_precision"] == {"W": 8, "I": 8, "O": 16, "O_final": 8}
+    assert yaml.safe_load(yaml.safe_dump([layer])) == [layer]
+
+
+@pytest.mark.parametrize("peer", list(command.PEERS))
+def test_everything_that_a_peer_needs_is_pinned(peer: str) -> None:
+    lines = environments.pins(peer).read_text().split()
+    assert lines and all(line.count("==") == 1 for line in lines)
+
+
+def test_an_environment_is_named_after_its_pins(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BITSMITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(environments, "_PINS", tmp_path)
+    environments.pins("some").write_text("one==1\n")
+    first = environments._folder("some")
+    environments.pins("some").write_text("one==2\n")
+    assert environments._folder("some") != first
+    assert first.parent == tmp_path / "peers"
+
+
+def test_a_failed_installation_leaves_nothing(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BITSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(environments, "_PINS", tmp_path)
+    environments.pins("some").write_text("not-a-package==1.0\n")
+    with pytest.raises(PeerError, match=r"^some is not installed: .*not-a-package==1\.0") as error:
+        environments.python_of("some")
+    assert "\n" not in str(error.value)
+    assert environments.installed_python("some") is None
+    assert list((tmp_path / "cache" / "peers").iterdir()) == []
+
+
+def test_an_installation_is_made_once(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BITSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(environments, "_PINS", tmp_path)
+    environments.pins("some").write_text("")
+    steps = []
+
+    def pretend(peer: str, words: list[str | Path]) -> None:
+        steps.append(words[2])
+        if words[2] == "venv":
+            python = environments._python(Path(words[3]))
+            python.parent.mkdir(parents=True)
+            python.write_text("")
+
+    monkeypatch.setattr(environments, "_command", pretend)
+    python = environments.python_of("some")
+    assert python.exists() and environments.python_of("some") == python
+    assert steps == ["venv", "pip"]
+    # a folder without an interpreter, as after an upgrade of Python, is made again
+    python.unlink()
+    assert environments.python_of("some").exists() and len(steps) == 4
+
+
+def test_without_peers_the_benchmark_goes_on(monkeypatch, capsys) -> None:
+    def absent(peer: str) -> Path:
+        raise PeerError(f"{peer} is not installed: no index")
+
+    monkeypatch.setattr(zigzag, "python_of", absent)
+    monkeypatch.setattr(scalesim, "python_of", absent)
+    monkeypatch.setattr(sys, "argv", ["peers"])
+    command.main()
+    printed = capsys.readouterr().out
+    assert printed.count("not measured") == 3
+    assert printed.count("zigzag is not installed: no index.") == 1
+    monkeypatch.setattr(sys, "argv", ["peers", "--json", "--skip", "zigzag"])
+    command.main()
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["tool"], row["measured"]) for row in found["rows"]] == [("scalesim", False)]
+    assert found["ratios"] == []
+
+
+def test_ratios_are_of_cpu_seconds(monkeypatch) -> None:
+    def usage(cpu_s: float) -> Usage:
+        return Usage(cpu_s=cpu_s, wall_s=99.0, peak_mb=1.0, output="")
+
+    def theirs(gemms: object) -> Measurement:
+        return Measurement(import_s=2.0, usage=usage(12.0), cycles=7)
+
+    def ours(case: str, repeats: int) -> dict[str, object]:
+        times = {"cpu_s": 1.5, "import_s": 0.5, "machine_s": 0.75, "cold_s": 0.25, "work_s": 0.01}
+        return {"tool": "bitsmith", "case": case, "measured": True, **times}
+
+    monkeypatch.setattr(command, "PEERS", {"zigzag": (theirs, ("layer_prefill",))})
+    monkeypatch.setattr(command, "_ours", ours)
+    (ratio,) = command.measure([], 1)["ratios"]
+    assert ratio["warm"] == pytest.approx(1000)
+    assert ratio["cold"] == pytest.approx(10)
+    assert ratio["process"] == pytest.approx(8)
+
+
+def test_a_run_counts_processor_time_and_memory(tmp_path: Path) -> None:
+    idle = run([sys.executable, "-I", "-c", "import time; time.sleep(0.4)"], tmp_path)
+    burn = "import time\nwhile time.process_time() < 0.4: pass"
+    busy = run([sys.executable, "-I", "-c", burn], tmp_path)
+    big = run([sys.executable, "-I", "-c", "x = bytearray(400_000_000); print(len(x))"], tmp_path)
+    assert idle.cpu_s < 0.3 and idle.wall_s > 0.4
+    assert 0.4 <= busy.cpu_s < 0.8
+    assert 400 < big.peak_mb < 800 and big.output == "400000000\n"
+
+
+def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(PeerError, match=r"ended with 3: last words$"):
+        script = "import sys; print('last words'); sys.exit(3)"
+        run([sys.executable, "-I", "-c", script], tmp_path)
+    with pytest.raises(PeerError, match="cannot start"):
+        run([tmp_path / "nothing"], tmp_path)
