@@ -26,6 +26,7 @@ examples:
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
   bitsmith simulate llama3_8b --config bitmod_32x32x4 --memory lpddr5 --attention array
+  bitsmith baselines llama2_7b --memory bitmod_ddr4
   bitsmith reproduce bitmod-hpca25
   bitsmith rtl tiny_4x4x4 --out rtl/
   bitsmith rtl scribe_1m --config tiny_4x4x4 --out rtl/
@@ -262,6 +263,11 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     _rtl_options(add, machine)
     _fpga_options(add, machine)
     _board_options(add, machine)
+    text = "accelerators of the literature beside each other on one workload"
+    baselines = add("baselines", text)
+    what = "workload preset, model or config.json (default llama2_7b)"
+    baselines.add_argument("model", nargs="?", metavar="WORKLOAD", help=what)
+    _workload_options(baselines)
     _reproduce_options(add)
     text = "run the Verilog against golden model and simulator"
     _verify_options(add("verify", text, numbers, machine))

@@ -12,7 +12,7 @@ from configs.errors import InputError
 from configs.timing import CAUSES
 from sw.compile import GemmShape, Machine
 
-from . import kernel
+from . import kernel, state
 from .jobs import Jobs
 from .trace import EVENT, Trace
 
@@ -58,7 +58,7 @@ class Rate:
     def row(self) -> tuple[int, ...]:
         """As the recurrences take it."""
         free = self == Rate()
-        kind = kernel.FREE if free else kernel.RULE
+        kind = state.FREE if free else state.RULE
         return (kind, self.delay, self.lead, *self.lead_cycles, *self.cycles, 0, 0)
 
     def gaps(self, words: int) -> NDArray[np.int64]:
@@ -131,9 +131,9 @@ def _streams(supply: Gaps | Rates | None) -> tuple[NDArray[np.int64], NDArray[np
         if (gaps < 0).any():
             raise InputError("gaps must not be negative")
         if len(gaps):
-            rows[index, kernel.KIND] = kernel.GIVEN
-            rows[index, kernel.GIVEN_AT] = sum(map(len, given))
-            rows[index, kernel.GIVEN_WORDS] = len(gaps)
+            rows[index, state.KIND] = state.GIVEN
+            rows[index, state.GIVEN_AT] = sum(map(len, given))
+            rows[index, state.GIVEN_WORDS] = len(gaps)
             given.append(np.concatenate([[0], np.cumsum(1 + np.asarray(gaps, dtype=np.int64))]))
     return rows, np.concatenate(given)
 
@@ -167,19 +167,19 @@ def run_to_end(
     """The first of ``jobs`` at its end, as :mod:`sim.kernel` describes it."""
     rates, given = _streams(supply)
     job: NDArray[np.int64] = kernel.new_job(jobs.parameters[0], rates, given)
-    skip = not stepped and not (rates[:, kernel.KIND] == kernel.GIVEN).any()
-    kernel.run_job(job, _room_for(0), int(job[kernel.TILES]), skip)
+    skip = not stepped and not (rates[:, state.KIND] == state.GIVEN).any()
+    kernel.run_job(job, _room_for(0), int(job[state.TILES]), skip)
     return job
 
 
 def _room_for(events: int) -> NDArray[np.int64]:
-    return np.zeros((events, kernel.EVENT_COLUMNS), dtype=np.int64)
+    return np.zeros((events, state.EVENT_COLUMNS), dtype=np.int64)
 
 
 def _report(jobs: Jobs, job: NDArray[np.int64]) -> CycleReport:
     """The report of the first of ``jobs`` from the state at its end."""
-    total, issued = int(job[kernel.TILE_DONE]), int(job[kernel.ISSUED])
-    counted = job[kernel.CAUSES : kernel.CAUSES + kernel.CAUSE_COUNT].tolist()
+    total, issued = int(job[state.TILE_DONE]), int(job[state.ISSUED])
+    counted = job[state.CAUSES : state.CAUSES + state.CAUSE_COUNT].tolist()
     causes = dict(zip(CAUSES, counted, strict=True))
     causes["output"] += total - issued
     return CycleReport(
@@ -192,7 +192,7 @@ def _report(jobs: Jobs, job: NDArray[np.int64]) -> CycleReport:
         },
         macs=int(jobs.macs[0]),
         peak_macs_per_cycle=jobs.peak_macs_per_cycle,
-        fill=int(job[kernel.FIRST_SLOT]) - 1,
+        fill=int(job[state.FIRST_SLOT]) - 1,
         drain=total - issued,
     )
 
@@ -215,11 +215,11 @@ def trace_gemm(
     most = int(6 * jobs.tile_chunks[0] + 3 * jobs.groups[0] + 5)
     block = max(1, _BLOCK_EVENTS // most)
     job = kernel.new_job(jobs.parameters[0], *_streams(supply))
-    job[kernel.BEATS] = beats
-    noted, tiles, events, count = _room_for(most * block), int(job[kernel.TILES]), [], 0
-    while (tile := int(job[kernel.TILE])) < tiles:
+    job[state.BEATS] = beats
+    noted, tiles, events, count = _room_for(most * block), int(job[state.TILES]), [], 0
+    while (tile := int(job[state.TILE])) < tiles:
         kernel.run_job(job, noted, min(tile + block, tiles), False)
-        events.append(_packed(noted[: job[kernel.NOTED]]))
+        events.append(_packed(noted[: job[state.NOTED]]))
         count += len(events[-1])
         if count > MOST_EVENTS:
             raise InputError(
@@ -232,7 +232,7 @@ def trace_gemm(
 def _packed(events: NDArray[np.int64]) -> NDArray[np.void]:
     """Columns of the recurrences as :data:`sim.trace.EVENT`."""
     found = np.empty(len(events), dtype=EVENT)
-    columns = (kernel.E_KIND, kernel.E_TILE, kernel.E_GROUP, kernel.E_START, kernel.E_CYCLES)
+    columns = (state.E_KIND, state.E_TILE, state.E_GROUP, state.E_START, state.E_CYCLES)
     for name, column in zip(EVENT.names or (), columns, strict=True):
         found[name] = events[:, column]
     return found

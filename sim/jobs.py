@@ -29,7 +29,7 @@ from sw.compile.transfers import (
     weight_port,
 )
 
-from . import kernel
+from . import state
 
 Column = NDArray[np.int64]
 
@@ -219,35 +219,35 @@ class Jobs:
     def parameters(self) -> NDArray[np.int64]:
         """What :func:`sim.kernel.run_job` takes, int64 (jobs, PARAMETERS)."""
         array, (weights, activations) = self.machine.accelerator, self._words
-        found = np.zeros((len(self), kernel.PARAMETERS), dtype=np.int64)
+        found = np.zeros((len(self), state.PARAMETERS), dtype=np.int64)
         constants = {
-            kernel.SLOTS: self.machine.slots,
-            kernel.DEQUANTIZER: dequantizer_cycles(array),
-            kernel.RESULT: result_cycles(array),
-            kernel.SUM: decode_cycles(array) + dot_cycles(array) + inner_cycles(array),
-            kernel.QUEUE: array.queue_beats,
-            kernel.BUFFERED: array.buffers is not None,
-            kernel.PARAMETER_WORDS: weights.get("parameters", 0),
-            kernel.HEADER_WORDS: weights["header"],
-            kernel.WEIGHT_WORDS: weights["chunk"],
-            kernel.ACTIVATION_WORDS: activations["chunk"],
-            kernel.START: START_CYCLES,
-            kernel.USE: QUEUE_CYCLES,
-            kernel.READ: BUFFER_CYCLES - 1,
-            kernel.HEADER_QUEUE: HEADER_QUEUE_GROUPS,
-            kernel.PARAMETER_QUEUE: PARAMETER_QUEUE_TILES,
+            state.SLOTS: self.machine.slots,
+            state.DEQUANTIZER: dequantizer_cycles(array),
+            state.RESULT: result_cycles(array),
+            state.SUM: decode_cycles(array) + dot_cycles(array) + inner_cycles(array),
+            state.QUEUE: array.queue_beats,
+            state.BUFFERED: array.buffers is not None,
+            state.PARAMETER_WORDS: weights.get("parameters", 0),
+            state.HEADER_WORDS: weights["header"],
+            state.WEIGHT_WORDS: weights["chunk"],
+            state.ACTIVATION_WORDS: activations["chunk"],
+            state.START: START_CYCLES,
+            state.USE: QUEUE_CYCLES,
+            state.READ: BUFFER_CYCLES - 1,
+            state.HEADER_QUEUE: HEADER_QUEUE_GROUPS,
+            state.PARAMETER_QUEUE: PARAMETER_QUEUE_TILES,
         }
         stays = self._weights_stay
         resident = np.where(self.inner_tiles == 1, self.tiles, 1)
         columns = {
-            kernel.TILES: self.tiles,
-            kernel.GROUPS: self.groups,
-            kernel.CHUNKS: self.chunks,
-            kernel.LAST_CHUNKS: self.last_chunks,
-            kernel.INNER: self.inner_tiles,
-            kernel.WEIGHT_PASSES: self.inner_tiles if stays else resident,
-            kernel.ACTIVATION_PASSES: resident if stays else self.inner_tiles,
-            kernel.RESULT_WORDS: self.tile_result_words,
+            state.TILES: self.tiles,
+            state.GROUPS: self.groups,
+            state.CHUNKS: self.chunks,
+            state.LAST_CHUNKS: self.last_chunks,
+            state.INNER: self.inner_tiles,
+            state.WEIGHT_PASSES: self.inner_tiles if stays else resident,
+            state.ACTIVATION_PASSES: resident if stays else self.inner_tiles,
+            state.RESULT_WORDS: self.tile_result_words,
         }
         for column, value in {**constants, **columns}.items():
             found[:, column] = value

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from configs.memory import MemoryConfig, SramConfig
 from sw.compile import GemmShape, Machine
 
-from . import kernel
+from . import state
 from .array import Rate, Rates
 from .jobs import Column, Jobs
 
@@ -167,27 +167,27 @@ class _Pace:
     def rates(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
         """``found`` (jobs, 3, RATE) with the pace filled in."""
         jobs, (time, parts) = self._jobs, self._tile_time()
-        found[..., kernel.KIND] = kernel.RULE
+        found[..., state.KIND] = state.RULE
         lead_cycles = np.zeros(len(jobs), dtype=np.int64)
         for stream, (name, leads, words, packets) in enumerate(self._operands):
             rate = found[:, stream]
             top, bottom = self._word_cycles[name]
-            rate[:, kernel.LEAD] = np.where(leads, words, 0)
-            rate[:, kernel.P0], rate[:, kernel.Q0] = top, bottom
-            lead_cycles += -(-rate[:, kernel.LEAD] * top // bottom)
+            rate[:, state.LEAD] = np.where(leads, words, 0)
+            rate[:, state.P0], rate[:, state.Q0] = top, bottom
+            lead_cycles += -(-rate[:, state.LEAD] * top // bottom)
             # all its words share the time of all tile passes
             p, q = time * jobs.tiles, parts * words * packets
             p, q = p // np.gcd(p, q), q // np.gcd(p, q)
             sram = np.ceil(self._sram_cycles(name) * _FINEST).astype(np.int64)
             from_sram = sram * q > p * _FINEST
-            rate[:, kernel.P1] = np.where(from_sram, np.maximum(sram, _FINEST), np.maximum(p, q))
-            rate[:, kernel.Q1] = np.where(from_sram, _FINEST, q)
-            rate[:, kernel.DELAY] = np.where(leads, 0, -1)
+            rate[:, state.P1] = np.where(from_sram, np.maximum(sram, _FINEST), np.maximum(p, q))
+            rate[:, state.Q1] = np.where(from_sram, _FINEST, q)
+            rate[:, state.DELAY] = np.where(leads, 0, -1)
         latency = ceil(self.memory.dram.latency_ns * jobs.machine.accelerator.clock_mhz / 1e3)
-        waits = found[:, :2, kernel.DELAY] < 0
-        found[:, :2, kernel.DELAY] = latency + np.where(waits, lead_cycles[:, None], 0)
+        waits = found[:, :2, state.DELAY] < 0
+        found[:, :2, state.DELAY] = latency + np.where(waits, lead_cycles[:, None], 0)
         top, bottom = self._word_cycles["result_words"]
-        found[:, kernel.RESULTS, kernel.P1], found[:, kernel.RESULTS, kernel.Q1] = top, bottom
+        found[:, state.RESULTS, state.P1], found[:, state.RESULTS, state.Q1] = top, bottom
         return found
 
 
@@ -197,10 +197,10 @@ def memory_rates(machine: Machine, shape: GemmShape, memory: MemoryConfig) -> Ra
 
     def rate(row: list[int]) -> Rate:
         return Rate(
-            cycles=(row[kernel.P1], row[kernel.Q1]),
-            lead=row[kernel.LEAD],
-            lead_cycles=(row[kernel.P0], row[kernel.Q0]),
-            delay=row[kernel.DELAY],
+            cycles=(row[state.P1], row[state.Q1]),
+            lead=row[state.LEAD],
+            lead_cycles=(row[state.P0], row[state.Q0]),
+            delay=row[state.DELAY],
         )
 
     weights, activations, results = map(rate, rows)

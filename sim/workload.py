@@ -16,7 +16,7 @@ from configs.timing import CAUSES, REGISTER_CYCLES
 from sw.compile import GemmShape, Machine
 from sw.workloads import Gemm, Workload
 
-from . import kernel
+from . import kernel, state
 from .activity import jobs_activity
 from .array import CycleReport
 from .jobs import Column, Jobs
@@ -53,15 +53,15 @@ class TimedJobs:
     @property
     def cycles(self) -> Column:
         """Total cycles of each job."""
-        return self.found[:, kernel.F_TOTAL]
+        return self.found[:, state.F_TOTAL]
 
     def report(self, index: int) -> CycleReport:
         """The report of one job."""
         jobs, found = self.supply.jobs, self.found[index].tolist()
-        total = found[kernel.F_TOTAL]
+        total = found[state.F_TOTAL]
         return CycleReport(
             total_cycles=total,
-            causes=dict(zip(CAUSES, found[kernel.F_CAUSES :], strict=True)),
+            causes=dict(zip(CAUSES, found[state.F_CAUSES :], strict=True)),
             counters={
                 "busy": total,
                 "tiles": int(jobs.tiles[index]),
@@ -69,13 +69,13 @@ class TimedJobs:
             },
             macs=int(jobs.macs[index]),
             peak_macs_per_cycle=jobs.peak_macs_per_cycle,
-            fill=found[kernel.F_FIRST] - 1,
-            drain=total - found[kernel.F_LAST],
+            fill=found[state.F_FIRST] - 1,
+            drain=total - found[state.F_LAST],
         )
 
     def causes(self, repeats: Column) -> dict[str, int]:
         """Cycles by cause, of all jobs, each ``repeats`` times."""
-        totals = repeats @ self.found[:, kernel.F_CAUSES :]
+        totals = repeats @ self.found[:, state.F_CAUSES :]
         return dict(zip(CAUSES, totals.tolist(), strict=True))
 
     def stalls(self, repeats: Column) -> dict[str, int]:
@@ -111,7 +111,7 @@ class TimedJobs:
 
 
 def _run(jobs: Jobs, rates: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = np.zeros((len(jobs), kernel.FOUND), dtype=np.int64)
+    found = np.zeros((len(jobs), state.FOUND), dtype=np.int64)
     kernel.run_jobs(jobs.parameters, rates, found)
     return found
 

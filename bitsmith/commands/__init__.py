@@ -1,5 +1,6 @@
 """The sub-commands, one function each: ``command(options, progress) -> exit code``."""
 
+from .baselines import baselines
 from .board import board
 from .fpga import fpga
 from .machines import cost, verify
@@ -13,6 +14,7 @@ from .skipping import skipping
 
 __all__ = [
     "accuracy",
+    "baselines",
     "board",
     "bounds",
     "compare",

@@ -1,6 +1,6 @@
 """How much of a job the fast view looks at."""
 
-from sim import Rates, kernel
+from sim import Rates, state
 from sim.array import run_to_end
 from sim.jobs import Jobs
 from sw.compile import GemmShape, Machine
@@ -8,4 +8,4 @@ from sw.compile import GemmShape, Machine
 
 def visited_groups(built: Machine, shape: GemmShape, rates: Rates | None = None) -> int:
     """Groups that are gone through chunk by chunk, of all those of a job."""
-    return int(run_to_end(Jobs.of(built, shape), rates)[kernel.VISITED])
+    return int(run_to_end(Jobs.of(built, shape), rates)[state.VISITED])
