@@ -135,7 +135,65 @@ def test_simulate_shape_only_model(capsys) -> None:
     assert code == 0
     assert len(result["layers"]) == 32 * 7 + 1
     assert result["total_cycles"] == result["prefill_cycles"] + 2 * result["decode_step_cycles"]
-    assert "softmax" in result["host_work"]
+    assert "softmax" in [work["name"] for work in result["host_work"]]
+
+
+def test_simulate_with_memory_attention_and_files(capsys, tmp_path: Path) -> None:
+    """The options together, and the files they write."""
+    config = load_axis("workload", "llama3_8b").architecture
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    code, result = run_json(
+        capsys, "simulate", str(path), "--prefill", "8", "--decode", "3", "--batch", "2",
+        "--attention", "array", "--kv-format", "int6", "--lm-head", "none", "--memory", "lpddr5",
+        "--output", str(tmp_path / "out"), "--trace", str(tmp_path / "trace.json"),
+    )  # fmt: skip
+    assert code == 0
+    assert len(result["layers"]) == 2 * 9 and result["memory"] == "lpddr5"
+    stalls = result["timing"]["stalls"]
+    assert sum(stalls.values()) == result["total_cycles"] and stalls["dram"] > 0
+    names = {
+        "timing.csv",
+        "COMPUTE_REPORT.csv",
+        "BANDWIDTH_REPORT.csv",
+        "DETAILED_ACCESS_REPORT.csv",
+    }
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert sum(event["ph"] == "X" for event in events) > 100
+    assert main(["simulate", str(path), "--prefill", "8", "--decode", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "no memory is modelled" in text and "softmax" in text and "layers.0-1" in text
+
+
+def test_simulate_a_list_of_gemms(capsys, tmp_path: Path) -> None:
+    path = tmp_path / "gemms.csv"
+    path.write_text("Layer,M,N,K,\nfirst,4,8,16,\nsecond,1,5,300,\n")
+    code, result = run_json(capsys, "simulate", "--gemms", str(path), "--format", "int4")
+    assert code == 0
+    assert [layer["name"] for layer in result["layers"]] == ["first", "second"]
+    assert result["decode_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["scribe_1m", "--gemms", "x.csv"], "it goes without a model"),
+        (["--attention", "gpu"], "--attention is 'gpu', valid are host, array"),
+        (["--lm-head", "first"], "--lm-head is 'first', valid are auto, last, all, none"),
+        (["--memory", "lpdr4"], "lpddr4"),
+        (["--batch", "0"], "batch is 0"),
+        (["--gemm", "1", "1", "1", "--output", "x"], "it goes without --gemm"),
+        (["--gemms", "missing.csv"], "missing.csv"),
+        (["llama2_7b", "--attention", "array", "--kv-format", "int9"], "int9"),
+    ],
+)
+def test_simulate_refuses(capsys, tmp_path: Path, monkeypatch, arguments, sentence) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and sentence in shown.err and shown.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_simulate_config_json(capsys, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from sw.models.registry import model_path
 pytestmark = pytest.mark.rtl
 FILES = {
     "config.json", "quantize.json", "evaluate.json", "bounds.json", "simulate.json", "cost.json",
-    "rtl.json", "verify.json", "layers.csv", "report.html", "quantized", "verilog",
+    "rtl.json", "verify.json", "layers.csv",
+    "timing.csv", "report.html", "quantized", "verilog",
 }  # fmt: skip
 
 
