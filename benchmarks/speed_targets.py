@@ -6,20 +6,28 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers.cases import PREFILL_TOKENS, block
 from configs.schema import load_axis
-from sim import Rate, Rates, simulate_workload, trace_gemm
+from sim import Rate, Rates, simulate_gemm, simulate_workload, trace_gemm
+from sim.points import simulate_points
 from sim.trace import KINDS
 from sw.compile import GemmShape, Machine
 from sw.formats import get_family
 from sw.workloads import model_workload
 
 GROUP_SIZE = 128
+CORES = 2
+POINTS = 50_000
 TRACED = GemmShape(m=256, n=4096, k=4096, group_size=GROUP_SIZE)
 
 
@@ -94,8 +102,47 @@ def traced() -> dict[str, Any]:
 
 
 def points() -> dict[str, Any]:
-    """Design points per minute on two cores, for one Llama-2-7B layer."""
-    raise NotImplementedError("sim.points is not there yet")
+    """Designs per minute on two cores, each with the linear layers of one Llama-2-7B block.
+
+    The designs are drawn without repetition. Equal shapes of the block are simulated once.
+
+    Raises
+    ------
+    RuntimeError : a design has other cycles than its own machine.
+    """
+    machine, designs = _machine("bitmod_32x32x4"), _designs(POINTS + 1)
+    sizes = dict.fromkeys((gemm.m, gemm.n, gemm.k) for gemm in block(PREFILL_TOKENS))
+    shapes = [GemmShape(m=m, n=n, k=k, group_size=GROUP_SIZE) for m, n, k in sizes]
+    # the first design loads the code and is compared
+    first = {name: values[:1] for name, values in designs.items()}
+    alone = simulate_points(machine, first, shapes)[0].tolist()
+    built = _machine("bitmod_32x32x4", **{name: int(value[0]) for name, value in first.items()})
+    if alone != [simulate_gemm(built, shape).total_cycles for shape in shapes]:
+        raise RuntimeError(f"the design {first} has other cycles than its machine")
+    rest = {name: values[1:] for name, values in designs.items()}
+    began, used = time.perf_counter(), time.process_time()
+    cycles = simulate_points(machine, rest, shapes, threads=CORES)
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - used
+    return {
+        "points": POINTS,
+        "shapes": len(shapes),
+        "fitting": int((cycles >= 0).all(axis=1).sum()),
+        "wall_s": wall_s,
+        "cpu_s": cpu_s,
+        "points_per_minute": 60 * POINTS / wall_s,
+    }
+
+
+def _designs(count: int) -> dict[str, NDArray[np.int64]]:
+    """So many different arrays, up to 64 x 64 x 16."""
+    sizes = {"rows": (2, 64), "cols": (2, 64), "lanes": (1, 16), "queue_beats": (2, 16)}
+    spans = [high - low + 1 for low, high in sizes.values()]
+    drawn = np.random.default_rng(1).choice(math.prod(spans), count, replace=False)
+    columns = np.unravel_index(drawn, spans)
+    return {
+        name: low + column.astype(np.int64)
+        for (name, (low, _)), column in zip(sizes.items(), columns, strict=True)
+    }
 
 
 TARGETS: dict[str, Callable[[], dict[str, Any]]] = {

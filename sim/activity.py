@@ -61,7 +61,7 @@ def jobs_activity(jobs: Jobs, cycles: Column, repeats: Column) -> Activity:
     """
     machine = jobs.machine
     array = machine.accelerator
-    slots = jobs.tiles * jobs.tile_chunks * machine.slots
+    slots = jobs.tiles * jobs.tile_chunks * jobs.slots
     beats = jobs.tile_chunks + jobs.groups + jobs.has_parameters
     streamed = {name: words * jobs.word_bits[name] for name, words in jobs.words.items()}
     weights, activations = streamed["weight_words"], streamed["activation_words"]

@@ -1,7 +1,9 @@
 """Jobs as the simulator's recurrences take them: many shapes on one machine, in columns."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +27,14 @@ from sw.compile.transfers import (
     activation_port,
     check_buffers,
     result_stream_bits,
-    result_words,
     weight_port,
 )
 
 from . import state
 
 Column = NDArray[np.int64]
+#: what may differ between the machines of :class:`Jobs`
+DESIGN_SETTINGS = ("rows", "cols", "lanes", "queue_beats", "rows_per_dequantizer")
 
 
 def _ceil(a: Column, b: Column | int) -> Column:
@@ -46,6 +49,8 @@ class Jobs:
     ----------
     machine : the machine.
     m, n, k, group_size : tokens, output channels, inputs, weights that share a scale.
+    designs : settings of the array, of :data:`DESIGN_SETTINGS`, in which the jobs' machines differ
+        from ``machine``; jobs that do not fit are then not refused (:attr:`fits`).
 
     Raises
     ------
@@ -57,25 +62,34 @@ class Jobs:
     n: Column
     k: Column
     group_size: Column
+    designs: Mapping[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        too_many = (
-            (self.tiles >= 1 << TILE_COUNT_BITS)
-            | (self.groups >= 1 << GROUP_COUNT_BITS)
-            | (self.chunks >= 1 << GROUP_COUNT_BITS)
-        )
-        for index in np.flatnonzero(too_many)[:1]:
+        if self.designs or self.fits.all():
+            return
+        for index in np.flatnonzero(~self.fits)[:1]:
             tiling(self.machine, self.shape(index))  # says what is wrong
+        for beats in (self.tile_weight_beats, self.tile_chunks):
+            check_buffers(self.machine, tiling(self.machine, self.shape(int(np.argmax(beats)))))
+
+    @cached_property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether the job port can count a job, and the buffers hold its tiles."""
+        counted = (
+            (self.tiles < 1 << TILE_COUNT_BITS)
+            & (self.groups < 1 << GROUP_COUNT_BITS)
+            & (self.chunks < 1 << GROUP_COUNT_BITS)
+        )
         buffers = self.machine.accelerator.buffers
-        if buffers is not None:
-            weight_beats = self.groups + self.tile_chunks + self.has_parameters
-            full = weight_beats > buffers.weight_beats
-            full |= self.tile_chunks > buffers.activation_beats
-            if full.any():
-                worst = int(np.argmax(weight_beats))
-                check_buffers(self.machine, tiling(self.machine, self.shape(worst)))
-                worst = int(np.argmax(self.tile_chunks))
-                check_buffers(self.machine, tiling(self.machine, self.shape(worst)))
+        if buffers is None:
+            return counted
+        held = self.tile_weight_beats <= buffers.weight_beats
+        return counted & held & (self.tile_chunks <= buffers.activation_beats)
+
+    def _setting(self, name: str) -> Any:
+        """A setting of the array, or a column of them."""
+        given = self.designs.get(name)
+        return getattr(self.machine.accelerator, name) if given is None else given
 
     @classmethod
     def of(cls, machine: Machine, *shapes: GemmShape) -> "Jobs":
@@ -100,12 +114,12 @@ class Jobs:
     @cached_property
     def col_tiles(self) -> Column:
         """Column tiles, the last one padded."""
-        return _ceil(self.n, self.machine.accelerator.cols)
+        return _ceil(self.n, self._setting("cols"))
 
     @cached_property
     def row_tiles(self) -> Column:
         """Row tiles, the last one padded."""
-        return _ceil(self.m, self.machine.accelerator.rows)
+        return _ceil(self.m, self._setting("rows"))
 
     @cached_property
     def tiles(self) -> Column:
@@ -120,13 +134,13 @@ class Jobs:
     @cached_property
     def chunks(self) -> Column:
         """Chunks of a full group."""
-        return _ceil(np.minimum(self.group_size, self.k), self.machine.accelerator.lanes)
+        return _ceil(np.minimum(self.group_size, self.k), self._setting("lanes"))
 
     @cached_property
     def last_chunks(self) -> Column:
         """Chunks of the last group, which may be shorter."""
         rest = self.k - (self.groups - 1) * self.group_size
-        return _ceil(rest, self.machine.accelerator.lanes)
+        return _ceil(rest, self._setting("lanes"))
 
     @cached_property
     def tile_chunks(self) -> Column:
@@ -143,14 +157,41 @@ class Jobs:
         return weight_port(self.machine).stationary
 
     @cached_property
-    def _words(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Stream words of each kind of beat, of weights and of activations."""
-        return weight_port(self.machine).words, activation_port(self.machine).words
+    def _scales(self) -> tuple[Any, Any, Any]:
+        """Columns, columns x lanes and rows x lanes over those of the machine."""
+        array = self.machine.accelerator
+        cols, lanes = self._setting("cols") / array.cols, self._setting("lanes") / array.lanes
+        return cols, cols * lanes, self._setting("rows") / array.rows * lanes
+
+    @cached_property
+    def _words(self) -> dict[str, Any]:
+        """Stream words of each kind of beat, and of a row of results: numbers or columns."""
+        per_column, per_weight, per_activation = self._scales
+        streams, machine = self.machine.accelerator.streams, self.machine
+        weights, activations = weight_port(machine), activation_port(machine)
+        bits = {kind: used * per_column for kind, used in weights.kinds.items()}
+        bits |= {"chunk": weights.kinds["chunk"] * per_weight}
+        widths: dict[str, Any] = dict.fromkeys(bits, streams.weight_bits)
+        bits |= {
+            "activations": activations.kinds["chunk"] * per_activation,
+            "results": machine.result_bits * self._setting("cols"),
+        }
+        widths |= {"activations": streams.activation_bits, "results": streams.result_bits}
+        # a stream that is as wide as a beat carries it in one word
+        return {
+            kind: 1 if width == "auto" else np.ceil(bits[kind] / width).astype(np.int64)
+            for kind, width in widths.items()
+        }
+
+    @cached_property
+    def tile_weight_beats(self) -> Column:
+        """Beats of a tile of weights."""
+        return self.groups + self.tile_chunks + self.has_parameters
 
     @cached_property
     def tile_weight_words(self) -> Column:
         """Words of a tile of weights."""
-        words = self._words[0]
+        words = self._words
         return (
             self.groups * words["header"]
             + self.tile_chunks * words["chunk"]
@@ -160,13 +201,13 @@ class Jobs:
     @cached_property
     def tile_activation_words(self) -> Column:
         """Words of a tile of activations."""
-        return self.tile_chunks * self._words[1]["chunk"]
+        return self.tile_chunks * self._words["activations"]
 
     @cached_property
     def tile_result_words(self) -> Column:
         """Words of a tile of results."""
-        rows = self.machine.accelerator.rows
-        return np.full(len(self), rows * result_words(self.machine), dtype=np.int64)
+        words = self._setting("rows") * self._words["results"]
+        return np.full(len(self), words, dtype=np.int64)
 
     def _packets(self, stays: bool) -> Column:
         """Tiles of an operand that cross its stream."""
@@ -205,6 +246,11 @@ class Jobs:
         }
 
     @cached_property
+    def slots(self) -> int:
+        """Cycles per chunk."""
+        return self.machine.slots
+
+    @cached_property
     def macs(self) -> Column:
         """Products asked for, padding excluded."""
         return self.m * self.n * self.k
@@ -213,24 +259,27 @@ class Jobs:
     def peak_macs_per_cycle(self) -> float:
         """Products per cycle of the array without any loss."""
         array = self.machine.accelerator
-        return array.rows * array.cols * array.lanes / self.machine.slots
+        return array.rows * array.cols * array.lanes / self.slots
 
     @cached_property
     def parameters(self) -> NDArray[np.int64]:
         """What :func:`sim.kernel.run_job` takes, int64 (jobs, PARAMETERS)."""
-        array, (weights, activations) = self.machine.accelerator, self._words
+        array, words = self.machine.accelerator, self._words
+        # dequantizers that serve other numbers of rows take other times
+        served = self._setting("rows_per_dequantizer") - array.rows_per_dequantizer
+        later = served * array.scale_pass_cycles
         found = np.zeros((len(self), state.PARAMETERS), dtype=np.int64)
-        constants = {
-            state.SLOTS: self.machine.slots,
-            state.DEQUANTIZER: dequantizer_cycles(array),
-            state.RESULT: result_cycles(array),
+        constants: dict[int, Any] = {
+            state.SLOTS: self.slots,
+            state.DEQUANTIZER: dequantizer_cycles(array) + later,
+            state.RESULT: result_cycles(array) + later,
             state.SUM: decode_cycles(array) + dot_cycles(array) + inner_cycles(array),
-            state.QUEUE: array.queue_beats,
+            state.QUEUE: self._setting("queue_beats"),
             state.BUFFERED: array.buffers is not None,
-            state.PARAMETER_WORDS: weights.get("parameters", 0),
-            state.HEADER_WORDS: weights["header"],
-            state.WEIGHT_WORDS: weights["chunk"],
-            state.ACTIVATION_WORDS: activations["chunk"],
+            state.PARAMETER_WORDS: words.get("parameters", 0),
+            state.HEADER_WORDS: words["header"],
+            state.WEIGHT_WORDS: words["chunk"],
+            state.ACTIVATION_WORDS: words["activations"],
             state.START: START_CYCLES,
             state.USE: QUEUE_CYCLES,
             state.READ: BUFFER_CYCLES - 1,

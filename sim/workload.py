@@ -177,7 +177,7 @@ def simulate_workload(
     verified = cache_machine.family.name == machine.family.name
     once = {
         (steps, signature): _figures(signature, steps, *timed[signature], verified=verified)
-        for _, steps, signature in entries
+        for steps, signature in dict.fromkeys((steps, signature) for _, steps, signature in entries)
     }
     phases = tuple(
         PhaseTiming(gemm=gemm, steps=steps, **once[steps, signature])

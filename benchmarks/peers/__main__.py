@@ -72,6 +72,16 @@ def _ours(case: str, repeats: int) -> dict[str, Any]:
     }
 
 
+def _ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "peer": theirs["tool"],
+        "case": ours["case"],
+        "warm": theirs["work_s"] / ours["work_s"],
+        "cold": theirs["work_s"] / (ours["machine_s"] + ours["cold_s"]),
+        "process": theirs["cpu_s"] / ours["cpu_s"],
+    }
+
+
 def measure(skip: Sequence[str], repeats: int) -> dict[str, Any]:
     """Rows of every tool and the ratios of CPU seconds, peer over ours.
 
@@ -82,22 +92,14 @@ def measure(skip: Sequence[str], repeats: int) -> dict[str, Any]:
     every = cases()
     rows, ratios = [], []
     for peer, (_, names) in PEERS.items():
+        theirs: dict[str, Any] = {"measured": True}
         for name in names if peer not in skip else ():
-            theirs = _peer(peer, name, every[name].gemms)
-            if not theirs["measured"]:
-                rows += [theirs | {"case": case} for case in names]
-                break
+            # what could not be installed for one case cannot be for the next
+            theirs = _peer(peer, name, every[name].gemms) if theirs["measured"] else theirs
             ours = _ours(name, repeats)
-            rows += [theirs, ours]
-            ratios.append(
-                {
-                    "peer": peer,
-                    "case": name,
-                    "warm": theirs["work_s"] / ours["work_s"],
-                    "cold": theirs["work_s"] / (ours["machine_s"] + ours["cold_s"]),
-                    "process": theirs["cpu_s"] / ours["cpu_s"],
-                }
-            )
+            rows += [theirs | {"case": name}, ours]
+            if theirs["measured"]:
+                ratios.append(_ratio(theirs, ours))
     return {"rows": rows, "ratios": ratios, "target": TARGET, "differences": DIFFERENCES}
 
 

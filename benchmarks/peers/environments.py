@@ -91,4 +91,9 @@ def _command(peer: str, words: list[str | Path]) -> None:
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines() or ["no output"]
         errors = [line for line in lines if line.startswith("ERROR:")] or lines
-        raise PeerError(f"{peer} is not installed: {errors[-1][:_MESSAGE_LENGTH].rstrip('.')}")
+        raise PeerError(f"{peer} is not installed: {_short(errors[-1])}")
+
+
+def _short(line: str) -> str:
+    """A line of pip's in the middle of a sentence."""
+    return line.removeprefix("ERROR: ")[:_MESSAGE_LENGTH].rstrip(".")

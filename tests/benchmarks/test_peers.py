@@ -110,12 +110,20 @@ def test_an_installation_is_made_once(monkeypatch, tmp_path: Path) -> None:
     assert environments.python_of("some").exists() and len(steps) == 4
 
 
+def _pretended(case: str, repeats: int) -> dict[str, object]:
+    """Our row without running anything."""
+    times = {"cpu_s": 1.5, "import_s": 0.5, "machine_s": 0.75, "cold_s": 0.25, "work_s": 0.01}
+    size = {"wall_s": 1.0, "peak_mb": 1.0, "cycles": 1}
+    return {"tool": "bitsmith", "case": case, "measured": True, **times, **size}
+
+
 def test_without_peers_the_benchmark_goes_on(monkeypatch, capsys) -> None:
     def absent(peer: str) -> Path:
         raise PeerError(f"{peer} is not installed: no index")
 
     monkeypatch.setattr(zigzag, "python_of", absent)
     monkeypatch.setattr(scalesim, "python_of", absent)
+    monkeypatch.setattr(command, "_ours", _pretended)
     monkeypatch.setattr(sys, "argv", ["peers"])
     command.main()
     printed = capsys.readouterr().out
@@ -124,7 +132,10 @@ def test_without_peers_the_benchmark_goes_on(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["peers", "--json", "--skip", "zigzag"])
     command.main()
     found = json.loads(capsys.readouterr().out)
-    assert [(row["tool"], row["measured"]) for row in found["rows"]] == [("scalesim", False)]
+    assert [(row["tool"], row["case"], row["measured"]) for row in found["rows"]] == [
+        ("scalesim", "q_proj_decode", False),
+        ("bitsmith", "q_proj_decode", True),
+    ]
     assert found["ratios"] == []
 
 
@@ -135,12 +146,8 @@ def test_ratios_are_of_cpu_seconds(monkeypatch) -> None:
     def theirs(gemms: object) -> Measurement:
         return Measurement(import_s=2.0, usage=usage(12.0), cycles=7)
 
-    def ours(case: str, repeats: int) -> dict[str, object]:
-        times = {"cpu_s": 1.5, "import_s": 0.5, "machine_s": 0.75, "cold_s": 0.25, "work_s": 0.01}
-        return {"tool": "bitsmith", "case": case, "measured": True, **times}
-
     monkeypatch.setattr(command, "PEERS", {"zigzag": (theirs, ("layer_prefill",))})
-    monkeypatch.setattr(command, "_ours", ours)
+    monkeypatch.setattr(command, "_ours", _pretended)
     (ratio,) = command.measure([], 1)["ratios"]
     assert ratio["warm"] == pytest.approx(1000)
     assert ratio["cold"] == pytest.approx(10)

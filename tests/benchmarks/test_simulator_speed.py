@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks import simulator_speed, speed_targets
@@ -117,3 +118,17 @@ def test_the_traced_job_stalls(monkeypatch) -> None:
     assert found["cycles"] > found["stalled_cycles"] + 8 * 64 * 2
     assert found["stalled_cycles"] > 0.9 * 8 * 64
     assert found["events"] > 0.9 * 8 * 64
+
+
+def test_points_are_different_designs_and_real_ones(monkeypatch) -> None:
+    monkeypatch.setattr(speed_targets, "POINTS", 40)
+    found = speed_targets.points()
+    assert found["points"] == found["fitting"] == 40
+    assert found["shapes"] == 3
+    assert found["points_per_minute"] == pytest.approx(60 * 40 / found["wall_s"])
+    designs = speed_targets._designs(500)
+    rows = {tuple(int(column[i]) for column in designs.values()) for i in range(500)}
+    assert len(rows) == 500
+    monkeypatch.setattr(speed_targets, "simulate_points", lambda *a, **k: np.array([[1, 2, 3]]))
+    with pytest.raises(RuntimeError, match="other cycles"):
+        speed_targets.points()

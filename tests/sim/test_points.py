@@ -1,0 +1,81 @@
+"""Many designs at once: the cycles of each alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.accelerator import AcceleratorConfig, BufferConfig
+from configs.errors import InputError
+from sim import simulate_gemm
+from sim.points import simulate_points
+from sw.compile import GemmShape, Machine
+from sw.formats import get_family
+
+from .test_buffers import machines, shapes
+
+
+@st.composite
+def designs(draw) -> dict[str, list[int]]:
+    count = draw(st.integers(1, 4))
+    rows = [draw(st.integers(1, 6)) for _ in range(count)]
+    other = {
+        "cols": st.integers(1, 9),
+        "lanes": st.integers(1, 9),
+        "queue_beats": st.integers(2, 9),
+    }
+    chosen = draw(st.sets(st.sampled_from(sorted(other))))
+    found = {name: [draw(other[name]) for _ in range(count)] for name in chosen}
+    found["rows"] = rows
+    found["rows_per_dequantizer"] = [draw(st.sampled_from((1, row))) for row in rows]
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(machine=machines(), points=designs(), sizes=st.lists(shapes(30), min_size=1, max_size=3))
+def test_every_point_is_simulated_as_if_alone(machine: Machine, points, sizes) -> None:
+    found = simulate_points(machine, {k: np.array(v) for k, v in points.items()}, sizes, threads=2)
+    assert found.shape == (len(points["rows"]), len(sizes))
+    for index, row in enumerate(found.tolist()):
+        settings_of = {name: values[index] for name, values in points.items()}
+        one = replace(machine, accelerator=replace(machine.accelerator, **settings_of))
+        assert row == [simulate_gemm(one, shape).total_cycles for shape in sizes]
+
+
+def test_what_does_not_fit_is_marked() -> None:
+    array = AcceleratorConfig(
+        name="t",
+        rows=2,
+        cols=2,
+        lanes=2,
+        buffers=BufferConfig(weight_beats=20, activation_beats=16),
+    )
+    family = get_family("int4")
+    machine = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
+    points = {"lanes": np.array([1, 2, 4])}
+    small, large = (GemmShape(m=1, n=1, k=k, group_size=8) for k in (16, 32))
+    huge = GemmShape(m=1 << 20, n=1 << 20, k=1, group_size=1)
+    fits = simulate_points(machine, points, [small, large, huge]) > 0
+    assert fits.tolist() == [[True, False, False], [True, True, False], [True, True, False]]
+
+
+@pytest.mark.parametrize(
+    "points, message",
+    [
+        ({}, "one value a point"),
+        ({"rows": [1, 2], "cols": [1]}, "one value a point"),
+        ({"rows": []}, "rows must be 1 to 256 everywhere"),
+        ({"row": [1]}, "unknown setting of the points 'row': did you mean 'rows'"),
+        ({"rows": [0]}, "rows must be 1 to 256 everywhere"),
+        ({"queue_beats": [1]}, "queue_beats must be 2 to 1024 everywhere"),
+        ({"rows": [3], "rows_per_dequantizer": [2]}, "must divide the rows"),
+    ],
+)
+def test_points_that_cannot_be(points, message: str) -> None:
+    array = AcceleratorConfig(name="t", rows=2, cols=2, lanes=2)
+    machine = Machine(accelerator=array, family=get_family("int4"), inner_bits=20, outer_bits=34)
+    columns = {name: np.array(values, dtype=np.int64) for name, values in points.items()}
+    with pytest.raises(InputError, match=message):
+        simulate_points(machine, columns, [GemmShape(m=1, n=1, k=1, group_size=1)])
