@@ -1,31 +1,13 @@
-"""Where the time goes."""
+"""How long the workload takes, and each layer of it."""
 
-from .charts import Bars, Panel, panel_chart, stacked_bar
+from .charts import Bars, Panel, panel_chart
 from .context import Run
-from .markup import Markup, join, legend, paragraph, section, table, tag
-from .units import count, percent, si
-
-#: colour of every cause; others are grey
-_COLORS = {
-    "compute": "c0",
-    "weights": "c3",
-    "activations": "c2",
-    "dequantizer": "c1",
-    "output": "c4",
-}
-_MEANING = {
-    "compute": "a slot is issued",
-    "weights": "waiting for weights",
-    "activations": "waiting for activations",
-    "dequantizer": "waiting for the dequantizer",
-    "output": "the last results leave",
-}
-#: from this share on, the other causes get a bar of their own
-_DOMINANT = 0.8
+from .markup import Markup, join, paragraph, section, table, tag
+from .units import count, si
 
 
 def cycle_section(run: Run) -> Markup:
-    """Totals, causes, and the layers."""
+    """Totals, and the layers."""
     simulated = run["simulate"]
     clock_hz, rows = simulated["clock_mhz"] * 1e6, []
     prefill, step = simulated["prefill_cycles"], simulated["decode_step_cycles"]
@@ -44,41 +26,7 @@ def cycle_section(run: Run) -> Markup:
         "Cycles",
         "simulate.json",
         table(["", "tokens", "cycles", "time", "tokens/s"], [list(row) for row in rows]),
-        _causes(run),
         _layers(run),
-    )
-
-
-def _causes(run: Run) -> Markup:
-    """What the cycles of the whole workload were spent on."""
-    simulated = run["simulate"]
-    causes = dict(sorted(simulated["causes"].items(), key=lambda item: -item[1]))
-    total = simulated["total_cycles"]
-    parts = [(name, float(c), _COLORS.get(name, "c7")) for name, c in causes.items()]
-    between = total - sum(causes.values())
-    if between > 0:
-        parts.append(("between jobs", float(between), "c7"))
-    entries = [
-        (
-            shade,
-            f"{name}: {count(cycles)} ({percent(cycles / total, 2)})"
-            + (f", {_MEANING[name]}" if name in _MEANING else ""),
-        )
-        for name, cycles, shade in parts
-    ]
-    first, rest = parts[0], [part for part in parts[1:] if part[1]]
-    zoomed = None
-    if rest and first[1] > _DOMINANT * total:
-        share = percent(1 - first[1] / total, 2)
-        zoomed = join(
-            tag("h3", f"The {share} that is not {first[0]}, enlarged"),
-            stacked_bar(rest, "Cycles apart from the largest cause", height=20),
-        )
-    return join(
-        tag("h3", "Cycles of the workload by cause"),
-        stacked_bar(parts, "Cycles of the workload by cause"),
-        zoomed,
-        legend(entries),
     )
 
 

@@ -17,7 +17,7 @@ _MEANING = {
     "compute": "a slot is issued",
     "dequantizer": "waiting for the dequantizer",
     "operands": "waiting for operands on chip",
-    "output": "the last results leave",
+    "output": "waiting for results to leave",
     "fill": "before the first slot",
     "drain": "behind the last slot",
     "dram": "what an infinitely fast memory would save",
@@ -27,6 +27,8 @@ _PHASES = {"prefill": "Prefill", "decode": "Decode"}
 _SERIES = {"prefill": ("c0", "prefill: circles"), "decode": ("c1", "decode: squares")}
 _OTHER = "other kinds"
 _NONE = "\u2013"
+#: from this share on, the rest gets a bar of its own
+_DOMINANT = 0.8
 
 
 def timing_section(run: Run) -> Markup | None:
@@ -63,9 +65,18 @@ def _total(stalls: dict[str, int]) -> Markup:
         (shade, f"{name}: {count(cycles)} ({percent(cycles / total, 2)}), {_MEANING[name]}")
         for name, cycles, shade in parts
     ]
+    first, zoomed = max(parts, key=lambda part: part[1]), None
+    rest = [part for part in parts if part is not first and part[1]]
+    if rest and first[1] > _DOMINANT * total:
+        share = percent(1 - first[1] / total, 2)
+        zoomed = join(
+            tag("h3", f"The {share} that is not {first[0]}, enlarged"),
+            stacked_bar(rest, "Cycles apart from the largest part", height=20),
+        )
     return join(
         tag("h3", "All cycles, by what they are spent on"),
         stacked_bar(parts, "All cycles, by what they are spent on"),
+        zoomed,
         legend(entries),
     )
 
