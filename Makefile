@@ -23,6 +23,9 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.float_pe
 	$(BIN)/python -m benchmarks.fpga
 	$(BIN)/python -m benchmarks.simulator
+	$(BIN)/python -m benchmarks.simulator_speed
+	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.skipping
 	$(BIN)/python -m benchmarks.quantizers
 	$(BIN)/python -m benchmarks.whole_model
 

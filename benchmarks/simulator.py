@@ -16,7 +16,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.schema import AcceleratorConfig
 from hw.benches.batch import BatchBench
-from sim import Gaps, simulate_gemm
+from sim import simulate_gemm
 from sw.compile import GemmProgram, GemmShape, Machine
 from sw.formats import get_family
 
@@ -65,16 +65,14 @@ def measure(repeats: int) -> dict[str, Any]:
     """
     machine = _machine()
     program = _program(machine)
-    # one gap of zero cycles: same time, but every tile is stepped through
-    stepped = Gaps(weights=np.zeros(1, dtype=np.int64))
     with BatchBench(machine) as bench:
         rtl = bench.run(program).total_cycles
         cycles = simulate_gemm(machine, SHAPE).total_cycles
-        if not rtl == cycles == simulate_gemm(machine, SHAPE, stepped).total_cycles:
+        if not rtl == cycles == simulate_gemm(machine, SHAPE, stepped=True).total_cycles:
             raise RuntimeError(f"the RTL took {rtl} cycles, the simulator says {cycles}")
         rtl_s = _best_s(lambda: bench.run(program), repeats)
     fast_s = _best_s(lambda: simulate_gemm(machine, SHAPE), repeats)
-    stepped_s = _best_s(lambda: simulate_gemm(machine, SHAPE, stepped), repeats)
+    stepped_s = _best_s(lambda: simulate_gemm(machine, SHAPE, stepped=True), repeats)
     return {
         "array": machine.accelerator.name,
         "m": SHAPE.m,

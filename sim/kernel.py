@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sw.quantize.compiled import inner_loop, outer_loop
+from sw.compiled import inner_loop, outer_loop
 
 from .periods import group_key, keep, repeat_groups, repeat_tiles, returned, tile_key
 from .state import (

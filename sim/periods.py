@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sw.quantize.compiled import inner_loop
+from sw.compiled import inner_loop
 
 from .state import (
     ACCEPTED,

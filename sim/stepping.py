@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sw.quantize.compiled import inlined_loop, inner_loop
+from sw.compiled import inlined_loop, inner_loop
 
 from .state import (
     ACCEPTED,

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
+from sw import compiled
 from sw.compile.activations import machine_activations
 from sw.compile.floating import FloatWidths
 from sw.compile.layer import MachineLayer
 from sw.compile.machine import Machine
 from sw.compile.scales import scale_parts
 from sw.formats import float_layout
-from sw.quantize import compiled
 
 from . import aligned_loops
 from .floating import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sw.quantize.compiled import inner_loop, outer_loop
+from sw.compiled import inner_loop, outer_loop
 
 #: more places than any operand has
 FAR = 62

@@ -6,25 +6,13 @@ would crash when numba reads them back from its cache, so the tree of a sum is a
 """
 
 from functools import cache
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import inner_loop, outer_loop
 from .loops import EXPONENT, INFINITY, OVERFLOW, SMALLEST_NORMAL, STEP_RANGE, TENTH_BIT
-
-
-def _import_njit() -> Any:
-    """numba's compiler, or None."""
-    try:
-        from numba import config, njit
-    except ImportError:
-        return None
-    return None if getattr(config, "DISABLE_JIT", 0) else njit
-
-
-njit = _import_njit()
 
 #: weights of a leaf, leaves of a batch, depth of a tree of sums
 LEAF, BATCH, DEPTH = 128, 16, 64
@@ -48,38 +36,6 @@ def leaves(size: int) -> NDArray[np.int64]:
         halves[left + 1] += np.stack([first, -first, np.ones_like(first)], axis=1)[large]
         parts = halves
     return parts
-
-
-def inner_loop(function: Any) -> Any:
-    """Compiled together with its callers."""
-    return function if njit is None else njit(nogil=True, error_model="numpy")(function)
-
-
-def inlined_loop(function: Any) -> Any:
-    """Compiled into each of its callers: for short functions that are called very often."""
-    if njit is None:
-        return function
-    return njit(nogil=True, error_model="numpy", inline="always")(function)
-
-
-def outer_loop(function: Any) -> Any:
-    """Compiled at its first call, and kept on disk."""
-    if njit is None:
-        return function
-    try:
-        kept = njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder to keep it in
-        return inner_loop(function)
-
-    def call(*arguments: Any) -> Any:
-        nonlocal kept
-        try:
-            return kept(*arguments)
-        except (EOFError, UnpicklingError):  # a damaged file in the cache
-            kept = inner_loop(function)
-            return kept(*arguments)
-
-    return call
 
 
 @inner_loop

@@ -22,11 +22,12 @@ quotient rounded to float32 in between.
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from . import compiled
 from .loops import CHUNK, Grids, fit_numpy, quotient
 
 #: whether numba does the work; may be set to False
-COMPILED = compiled.njit is not None
+COMPILED = njit is not None
 
 
 def fit(

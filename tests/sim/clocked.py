@@ -20,6 +20,7 @@ class Source:
     def __init__(self, gaps, total: int) -> None:
         self.gaps, self.total, self.index = list(gaps), total, 0
         self.idle = self._gap()
+        self.cycle, self.accepted = 0, []  # cycles that took a word
 
     def _gap(self) -> int:
         return self.gaps[self.index] if self.index < len(self.gaps) else 0
@@ -31,7 +32,9 @@ class Source:
 
     def clock(self, taken: bool) -> None:
         """The end of a cycle."""
+        self.cycle += 1
         if taken:
+            self.accepted.append(self.cycle)
             self.index += 1
             self.idle = self._gap()
         elif self.idle:
@@ -143,6 +146,13 @@ class Slots:
 
 def clocked(machine: Machine, shape: GemmShape, gaps: Gaps) -> tuple[int, dict[str, int]]:
     """Total cycles and causes of a job on a machine with buffers."""
+    return clocked_words(machine, shape, gaps)[:2]
+
+
+def clocked_words(
+    machine: Machine, shape: GemmShape, gaps: Gaps
+) -> tuple[int, dict[str, int], list[list[int]]]:
+    """The same, and the cycles that accept the words of each stream."""
     t, array = tiling(machine, shape), machine.accelerator
     weights, activations = buffers(machine, t, gaps)
     tile_words = t.rows * word_counts(machine)[2]
@@ -185,4 +195,5 @@ def clocked(machine: Machine, shape: GemmShape, gaps: Gaps) -> tuple[int, dict[s
         weights.clock(takes)
         activations.clock(takes_a)
         results.clock(sends)
-    return cycle, causes
+    sources = (weights.source, activations.source, results)
+    return cycle, causes, [source.accepted for source in sources]

@@ -12,6 +12,7 @@ from sim import Gaps, gemm_activity, simulate_gemm
 from sw.compile import GemmShape, Machine, tiling
 from sw.formats import get_family
 
+from .clocked import Source
 from .visits import visited_groups
 
 
@@ -22,30 +23,13 @@ def machine(rows=2, cols=2, lanes=2, family="bitmod_fp4", queue_beats=4) -> Mach
     return Machine(accelerator=accelerator, family=get_family(family), inner_bits=20, outer_bits=34)
 
 
-class Source:
-    """Offers beats one after another."""
-
-    def __init__(self, gaps, total):
-        self.gaps, self.total, self.index = list(gaps), total, 0
-        self.idle = self.gap()
-
-    def gap(self):
-        return self.gaps[self.index] if self.index < len(self.gaps) else 0
-
-    def clock(self, taken):
-        if taken:
-            self.index += 1
-            self.idle = self.gap()
-        elif self.idle:
-            self.idle -= 1
-
-    @property
-    def offered(self):
-        return self.index < self.total and not self.idle
-
-
 def naive(built: Machine, shape: GemmShape, gaps: Gaps):
     """Registers and queues advanced one clock at a time; returns total cycles and causes."""
+    return naive_words(built, shape, gaps)[:2]
+
+
+def naive_words(built: Machine, shape: GemmShape, gaps: Gaps):
+    """The same, and the cycles that accept the words of each stream."""
     t, slots, depth = tiling(built, shape), built.terms.slots, built.accelerator.queue_beats
     work = []  # (ends group, ends tile) of every chunk
     kinds = []  # weight beats: "h" or "c"
@@ -102,7 +86,7 @@ def naive(built: Machine, shape: GemmShape, gaps: Gaps):
         weights.clock(take_w)
         activations.clock(take_a)
         results.clock(take_r)
-    return cycle, causes
+    return cycle, causes, [source.accepted for source in (weights, activations, results)]
 
 
 shapes = st.builds(

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from bitsmith.verify import random_program
 from configs.accelerator import AcceleratorConfig, FloatConfig, ScaleConfig
 from configs.errors import InputError
+from sw import compiled
 from sw.compile import GemmProgram, Machine, MachineLayer, resolve_machine, worst_case_widths
 from sw.formats import float_layout, get_family
 from sw.golden import aligned, aligned_loops, golden_gemm, rescale
 from sw.golden.floating import Rounding, Sums, accumulate, float32_codes, float_gemm
-from sw.quantize import compiled, float_activations
+from sw.quantize import float_activations
 
 FORMATS = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 E8M0 = ScaleConfig(format="e8m0", binades=5, shift="barrel")

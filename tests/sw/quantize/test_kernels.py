@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sw.compiled import njit
 from sw.formats import get_family
 from sw.quantize import compiled, kernels, loops, rounding
 
@@ -17,7 +18,7 @@ FAMILIES = (
     *("ternary", "denseshift3", "int2_midrise", "minifloat_e1m2", "uint4"),
 )
 ARITHMETICS = ("float32", "float16")
-needs_numba = pytest.mark.skipif(compiled.njit is None, reason="numba is not installed")
+needs_numba = pytest.mark.skipif(njit is None, reason="numba is not installed")
 repeatable = settings(deadline=None, derandomize=True, max_examples=150)
 
 
