@@ -60,10 +60,17 @@ TARGETS = (
     ),
     Target(
         measurement="points",
-        label="design points, one Llama-2-7B layer",
+        label="designs, one Llama-2-7B layer, 2 cores",
         figure="points_per_minute",
         unit="points/min",
         limit=1e6,
+    ),
+    Target(
+        measurement="points",
+        label="the same by wall time, under load",
+        figure="points_per_minute_wall",
+        unit="points/min",
+        limit=None,
     ),
     Target(
         measurement="traced",
@@ -104,17 +111,17 @@ def measure(names: list[str]) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(f"{'what':38}{'measured':>15} {'unit':12}{'target':>13}{'':8}{'peak MB':>9}")
+    print(f"{'what':40}{'measured':>15} {'unit':12}{'target':>13}{'':8}{'peak MB':>9}")
     for row in found["targets"]:
         if row["value"] is None:
             error = found["measurements"][row["measurement"]].get("error", "no figure")
-            print(f"{row['label']:38}not measured: {error}")
+            print(f"{row['label']:40}not measured: {error}")
             continue
         sign = "< " if row["most"] else ">= "
         limit = "-" if row["limit"] is None else f"{sign}{row['limit']:,g}"
         verdict = {True: " met", False: " missed", None: ""}[row["met"]]
         value = f"{row['value']:,.4f}" if row["value"] < 100 else f"{row['value']:,.0f}"
-        print(f"{row['label']:38}{value:>15} {row['unit']:12}", end="")
+        print(f"{row['label']:40}{value:>15} {row['unit']:12}", end="")
         print(f"{limit:>13}{verdict:8}{row['peak_mb']:>9,.0f}")
     peaks = [row["peak_mb"] for row in found["targets"] if row["peak_mb"] is not None]
     if peaks:

@@ -63,7 +63,7 @@ def forget() -> None:
                 found.cache_clear()
 
 
-def _unseen(template: Machine, number: int) -> Machine:
+def unseen(template: Machine, number: int) -> Machine:
     """An equal machine that no cache knows."""
     array = dataclasses.replace(template.accelerator, name=f"measured_{number}")
     return dataclasses.replace(template, accelerator=array)
@@ -95,7 +95,7 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     dram = memory(built.accelerator.clock_mhz)
 
     def once(number: int, work: Workload) -> tuple[float, int]:
-        fresh = _unseen(built, number)
+        fresh = unseen(built, number)
         forget()
         gc.collect()
         start = time.process_time()

@@ -7,8 +7,11 @@ import numpy as np
 
 from bitsmith.verify import Case, draw_gaps, random_program
 from configs.accelerator import BufferConfig, ScaleConfig, StreamConfig
+from configs.load import preset_names
+from configs.memory import MemoryConfig, SramConfig
+from configs.schema import load_axis
 from configs.timing import dequantizer_cycles
-from sim import Gaps, simulate_gemm
+from sim import CycleReport, Gaps, Rates, memory_rates, simulate_gemm, trace_gemm
 from sw.compile import GemmProgram, GemmShape, Machine, tiling
 from sw.compile.transfers import Transfers, activation_port, weight_port
 
@@ -30,6 +33,34 @@ BUFFERS = (
 )
 #: every so many machines one has floating-point activations
 FLOATS_EVERY = 4
+#: how words come, by turns: at once, after idle cycles, or at the pace of a DRAM. Seven, so that
+#: every kind meets every special shape
+SUPPLIES = ("no gaps", "memory", "short gaps", "no gaps", "memory", "long gaps", "memory")
+#: of the accelerator, against narrow DRAMs: most arrays here are small
+CLOCKS_MHZ = (200, 500, 1000, 2000, 5000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakCase(Case):
+    """A job, and the rates that its gaps keep, or None."""
+
+    rates: Rates | None = None
+
+    @property
+    def skips(self) -> bool:
+        """Whether the fast view may skip what repeats: it does not with lists of gaps."""
+        return self.gaps is None or self.rates is not None
+
+    def views(self) -> dict[str, CycleReport]:
+        """What the simulator says in every view; ``gaps`` is what the RTL is compared with."""
+        machine, shape = self.program.machine, self.program.shape
+        supply = self.gaps if self.rates is None else self.rates
+        return {
+            "gaps": simulate_gemm(machine, shape, self.gaps),
+            "fast": simulate_gemm(machine, shape, supply),
+            "stepped": simulate_gemm(machine, shape, supply, stepped=True),
+            "traced": trace_gemm(machine, shape, supply, beats=True)[0],
+        }
 
 
 @dataclass(frozen=True)
@@ -55,20 +86,47 @@ class Soak:
         )
         return cls(replace(array, accelerator=accelerator), shapes, rng)
 
-    def cases(self) -> list[Case]:
-        """One job a shape: a third without gaps, a third with short ones, a third with long."""
+    def cases(self) -> list[SoakCase]:
+        """One job a shape, its words supplied by turns as :data:`SUPPLIES` says."""
         cases = []
         for index, shape in enumerate(self.shapes):
             program = random_program(self.machine, *shape, self.rng)
-            kind = ("no", "short", "long")[index % 3]
-            gaps = {"no": None, "short": draw_gaps, "long": long_gaps}[kind]
-            case = Case(
-                name=f"{program.name}, {kind} gaps",
-                program=program,
-                gaps=gaps and gaps(program, self.rng),
-            )
-            cases.append(case)
+            supply = SUPPLIES[index % len(SUPPLIES)]
+            gaps, rates = _supply(supply, program, self.rng)
+            name = f"{program.name}, {supply}"
+            cases.append(SoakCase(name=name, program=program, gaps=gaps, rates=rates))
         return cases
+
+
+def _supply(
+    kind: str, program: GemmProgram, rng: np.random.Generator
+) -> tuple[Gaps | None, Rates | None]:
+    """Idle cycles of a job, and the rates that they keep where a memory sets them."""
+    if kind == "no gaps":
+        return None, None
+    if kind != "memory":
+        return (draw_gaps if kind == "short gaps" else long_gaps)(program, rng), None
+    array = replace(program.machine.accelerator, clock_mhz=int(rng.choice(CLOCKS_MHZ)))
+    rates = memory_rates(replace(program.machine, accelerator=array), program.shape, _memory(rng))
+    return rates.gaps(Transfers(program=program).stream_words), rates
+
+
+def _memory(rng: np.random.Generator) -> MemoryConfig:
+    """A preset with a narrow bus, and an SRAM before either operand, or none."""
+    memory: MemoryConfig = load_axis("memory", str(rng.choice(preset_names("memories"))))
+    return replace(
+        memory,
+        dram=replace(memory.dram, bus_bits=int(rng.choice((8, 16, 32)))),
+        weight_sram=_sram(rng),
+        activation_sram=_sram(rng),
+    )
+
+
+def _sram(rng: np.random.Generator) -> SramConfig | None:
+    if rng.integers(2):
+        return None
+    width, ports = 8 << int(rng.integers(5)), str(rng.choice(("1rw", "1r1w")))
+    return SramConfig(kib=int(rng.integers(1, 4)), width_bits=width, ports=ports)
 
 
 def long_gaps(program: GemmProgram, rng: np.random.Generator) -> Gaps:

@@ -125,7 +125,8 @@ def test_points_are_different_designs_and_real_ones(monkeypatch) -> None:
     found = speed_targets.points()
     assert found["points"] == found["fitting"] == 40
     assert found["shapes"] == 3
-    assert found["points_per_minute"] == pytest.approx(60 * 40 / found["wall_s"])
+    assert found["points_per_minute"] == pytest.approx(2 * 60 * 40 / found["cpu_s"])
+    assert found["points_per_minute_wall"] == pytest.approx(60 * 40 / found["wall_s"])
     designs = speed_targets._designs(500)
     rows = {tuple(int(column[i]) for column in designs.values()) for i in range(500)}
     assert len(rows) == 500
