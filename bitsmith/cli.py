@@ -109,18 +109,22 @@ def _workload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="B", help="sequences that run together")
     text = "prompt tokens with logits: last, all, none (default: last; a tied head on the host)"
     parser.add_argument("--lm-head", metavar="WHICH", help=text)
-    text = "where products of attention are done: host (default) or array"
-    parser.add_argument("--attention", metavar="WHERE", help=text)
-    text = "format of keys and values with --attention array (default int8)"
-    parser.add_argument("--kv-format", metavar="NAME", help=text)
     text = (
         f"what stands behind the streams: {', '.join(preset_names('memories'))} (default: nothing)"
     )
     parser.add_argument("--memory", metavar="PRESET", help=text)
 
 
+def _attention_options(parser: argparse.ArgumentParser) -> None:
+    text = "where products of attention are done: host (default) or array"
+    parser.add_argument("--attention", metavar="WHERE", help=text)
+    text = "format of keys and values on the array (default int8)"
+    parser.add_argument("--kv-format", metavar="NAME", help=text)
+
+
 def _simulate_options(simulate: argparse.ArgumentParser) -> None:
     _workload_options(simulate)
+    _attention_options(simulate)
     simulate.add_argument("--gemm", type=int, nargs=3, metavar=("M", "N", "K"))
     text = "run this list instead of a model: SCALE-Sim topology (.csv) or ONNX graph (.onnx)"
     simulate.add_argument("--gemms", metavar="FILE", help=text)
@@ -273,6 +277,7 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     _verify_options(add("verify", text, numbers, machine))
     cost = add("cost", "area and energy of a workload", numbers, machine)
     _workload_options(cost)
+    _attention_options(cost)
     cost.add_argument(
         "--technology", metavar="PRESET", help=", ".join(preset_names("technologies"))
     )

@@ -20,7 +20,7 @@ def unknown_name(kind: str, name: object, valid: Iterable[str]) -> InputError:
     name : the value given.
     valid : every accepted name.
     """
-    options = sorted(valid)
+    options = sorted(set(valid))
     near = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"valid are {', '.join(options)}"
     return InputError(f"unknown {kind} '{name}': {hint}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import InputError, check_range
+from .errors import check_range
 from .figure import Figure
 
 
@@ -29,8 +29,7 @@ class DramConfig:
         check_range("transfers_mt_s", self.transfers_mt_s, 1, 100_000)
         check_range("latency_ns", self.latency_ns, 0, 10_000)
         for name in ("burst_efficiency", "refresh_efficiency"):
-            if not 0 < getattr(self, name).value <= 1:
-                raise InputError(f"{name} is {getattr(self, name).value}, valid are 0 < x <= 1")
+            check_range(name, getattr(self, name).value, 0.01, 1)
 
     @property
     def bytes_per_s(self) -> float:

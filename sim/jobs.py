@@ -157,29 +157,25 @@ class Jobs:
         return weight_port(self.machine).stationary
 
     @cached_property
-    def _scales(self) -> tuple[Any, Any, Any]:
-        """Columns, columns x lanes and rows x lanes over those of the machine."""
-        array = self.machine.accelerator
-        cols, lanes = self._setting("cols") / array.cols, self._setting("lanes") / array.lanes
-        return cols, cols * lanes, self._setting("rows") / array.rows * lanes
-
-    @cached_property
     def _words(self) -> dict[str, Any]:
         """Stream words of each kind of beat, and of a row of results: numbers or columns."""
-        per_column, per_weight, per_activation = self._scales
-        streams, machine = self.machine.accelerator.streams, self.machine
+        array, machine = self.machine.accelerator, self.machine
+        cols, lanes = self._setting("cols"), self._setting("lanes")
         weights, activations = weight_port(machine), activation_port(machine)
-        bits = {kind: used * per_column for kind, used in weights.kinds.items()}
-        bits |= {"chunk": weights.kinds["chunk"] * per_weight}
-        widths: dict[str, Any] = dict.fromkeys(bits, streams.weight_bits)
+        # a beat has so many bits for each column, weight or activation
+        bits = {kind: used // array.cols * cols for kind, used in weights.kinds.items()}
+        bits["chunk"] = weights.kinds["chunk"] // (array.cols * array.lanes) * cols * lanes
+        widths: dict[str, Any] = dict.fromkeys(bits, array.streams.weight_bits)
+        per_activation = activations.kinds["chunk"] // (array.rows * array.lanes)
         bits |= {
-            "activations": activations.kinds["chunk"] * per_activation,
-            "results": machine.result_bits * self._setting("cols"),
+            "activations": per_activation * self._setting("rows") * lanes,
+            "results": machine.result_bits * cols,
         }
-        widths |= {"activations": streams.activation_bits, "results": streams.result_bits}
+        widths["activations"] = array.streams.activation_bits
+        widths["results"] = array.streams.result_bits
         # a stream that is as wide as a beat carries it in one word
         return {
-            kind: 1 if width == "auto" else np.ceil(bits[kind] / width).astype(np.int64)
+            kind: 1 if width == "auto" else -(-bits[kind] // width)
             for kind, width in widths.items()
         }
 

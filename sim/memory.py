@@ -11,6 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import InputError
 from configs.memory import MemoryConfig, SramConfig
 from sw.compile import GemmShape, Machine
 
@@ -21,6 +22,8 @@ from .jobs import Column, Jobs
 #: a tile's time is rounded up to whole cycles, that of a short tile to parts of a cycle
 _FINE = 1000
 _FINEST = 64
+#: cycles of a job, and numerator times denominator of a word's cycles, for 64-bit integers
+LONGEST_JOB, LARGEST_PRODUCT = 1 << 58, 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +60,7 @@ class Supply:
     def dram_words(self) -> dict[str, Column]:
         """Words of each stream that come from DRAM: all, or each once where the SRAM holds them."""
         found = dict(self.jobs.words)
-        for name, sram in self._srams.items():
+        for name, sram in self.srams.items():
             if sram is not None:
                 size = self.once[name] * self.jobs.word_bits[name]
                 fits = size <= sram.kib * 8192
@@ -65,7 +68,8 @@ class Supply:
         return found
 
     @cached_property
-    def _srams(self) -> dict[str, SramConfig | None]:
+    def srams(self) -> dict[str, SramConfig | None]:
+        """What stands before each operand's stream."""
         if self.memory is None:
             return {}
         return {
@@ -83,7 +87,24 @@ class Supply:
         free = np.repeat(Rates().rows[None], len(self.jobs), axis=0)
         if self.memory is None:
             return free
+        self._check()
         return _Pace(supply=self, memory=self.memory).rates(free)
+
+    def _check(self) -> None:
+        """Refuse jobs that take so long that 64-bit products of cycles and words overflow."""
+        assert self.memory is not None and self.bytes_per_cycle is not None
+        words, bits = self.jobs.words, self.jobs.word_bits
+        moved = sum(words[name].astype(float) * bits[name] / 8 for name in words)
+        if np.any(moved / self.bytes_per_cycle >= LONGEST_JOB):
+            raise self.too_slow()
+
+    def too_slow(self) -> InputError:
+        """What to say of a job that takes too long."""
+        assert self.memory is not None
+        return InputError(
+            f"memory '{self.memory.name}' is too slow for a GEMM of {self.jobs.macs.max():.3g} "
+            "products: its cycles are too many to count"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,7 +136,7 @@ class _Pace:
 
     def _sram_cycles(self, name: str) -> NDArray[np.float64]:
         """Shortest time of one word from SRAM; one port gives way to what is written."""
-        sram = self.supply._srams.get(name)
+        sram = self.supply.srams.get(name)
         if sram is None:
             return np.zeros(len(self._jobs))
         cycles = np.full(len(self._jobs), self._jobs.word_bits[name] / sram.bits_per_cycle)
@@ -178,14 +199,15 @@ class _Pace:
             # all its words share the time of all tile passes
             p, q = time * jobs.tiles, parts * words * packets
             p, q = p // np.gcd(p, q), q // np.gcd(p, q)
+            if (p.astype(float) * q >= LARGEST_PRODUCT).any():
+                raise self.supply.too_slow()
             sram = np.ceil(self._sram_cycles(name) * _FINEST).astype(np.int64)
-            from_sram = sram * q > p * _FINEST
+            from_sram = sram / _FINEST > p / q
             rate[:, state.P1] = np.where(from_sram, np.maximum(sram, _FINEST), np.maximum(p, q))
             rate[:, state.Q1] = np.where(from_sram, _FINEST, q)
-            rate[:, state.DELAY] = np.where(leads, 0, -1)
         latency = ceil(self.memory.dram.latency_ns * jobs.machine.accelerator.clock_mhz / 1e3)
-        waits = found[:, :2, state.DELAY] < 0
-        found[:, :2, state.DELAY] = latency + np.where(waits, lead_cycles[:, None], 0)
+        leads = np.stack([leads for _, leads, _, _ in self._operands], axis=1)
+        found[:, :2, state.DELAY] = latency + np.where(leads, 0, lead_cycles[:, None])
         top, bottom = self._word_cycles["result_words"]
         found[:, state.RESULTS, state.P1], found[:, state.RESULTS, state.Q1] = top, bottom
         return found

@@ -81,6 +81,12 @@ from .state import (
 
 
 @inner_loop
+def cycles_of(words: int, p: int, q: int) -> int:
+    """``words`` times p / q, rounded up, without products of all words."""
+    return words // q * p - (-(words % q) * p // q)
+
+
+@inner_loop
 def until(x: Any, s: int, words: int) -> int:
     """Cycles that the first ``words`` words of stream ``s`` take if nothing holds them back."""
     r = RATES + s * RATE
@@ -90,8 +96,8 @@ def until(x: Any, s: int, words: int) -> int:
         known = min(words, x[r + GIVEN_WORDS])
         return x[x[r + GIVEN_AT] + known] + words - known
     lead = min(words, x[r + LEAD])
-    cycles = x[r + DELAY] - (-(words - lead) * x[r + P1] // x[r + Q1])
-    return cycles - (-lead * x[r + P0] // x[r + Q0]) if lead else cycles
+    cycles = x[r + DELAY] + cycles_of(words - lead, x[r + P1], x[r + Q1])
+    return cycles + cycles_of(lead, x[r + P0], x[r + Q0]) if lead else cycles
 
 
 @inner_loop

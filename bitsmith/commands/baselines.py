@@ -13,7 +13,7 @@ from sw.workloads import Workload, model_workload
 from ..baselines import GROUP_SIZE, Result, compare_baselines
 from ..job import Progress
 from ..tables import text_table
-from .common import Options, _read_json, emit, override
+from .common import Options, changed_workload, emit, read_json
 
 DEFAULT_WORKLOAD = "llama2_7b"
 HEADER = (
@@ -75,10 +75,10 @@ def _workload(options: Options) -> Workload:
     if name in preset_names("workloads") or name.endswith((".yaml", ".yml")):
         config = load_axis("workload", name)
     elif name.endswith(".json"):
-        config = WorkloadConfig(architecture=_read_json(Path(name)), evaluation_bytes=0)
+        config = WorkloadConfig(architecture=read_json(Path(name)), evaluation_bytes=0)
     else:
         config = WorkloadConfig(model=name)
-    config = override(config, prefill_tokens=options.prefill, decode_tokens=options.decode)
+    config = changed_workload(config, options)
     return model_workload(
         _architecture(config),
         name,

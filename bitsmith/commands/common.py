@@ -16,7 +16,7 @@ from configs.load import preset_names
 from configs.schema import QuantizationConfig, RunConfig, WorkloadConfig, load_axis, load_run
 from sw.models.registry import SHIPPED
 from sw.quantize import QuantizedModel
-from sw.quantize.recipe import check_format
+from sw.quantize.recipe import check_format, machine_family
 
 from ..job import Job, Progress
 from ..strict_json import dumps
@@ -146,33 +146,39 @@ def _workload(options: Options, base: RunConfig) -> tuple[Any, QuantizedModel | 
     name, stored = options.model, None
     workload = base.workload
     if getattr(options, "gemms", None) is not None:
-        if name is not None:
-            raise InputError("--gemms is a workload of its own: it goes without a model")
         workload = WorkloadConfig(gemms=options.gemms, evaluation_bytes=0)
     if name is not None and (Path(name) / "manifest.json").is_file():
         stored = QuantizedModel.load(name)
         made_of = stored.recipe.get("source", {}).get("model", stored.name)
         workload = dataclasses.replace(workload, model=str(made_of))
     elif name is not None and name.endswith(".json"):
-        workload = WorkloadConfig(architecture=_read_json(Path(name)), evaluation_bytes=0)
+        workload = WorkloadConfig(architecture=read_json(Path(name)), evaluation_bytes=0)
     elif name is not None and (name in preset_names("workloads") or name.endswith(".yaml")):
         workload = load_axis("workload", name)
     elif name is not None:
         workload = dataclasses.replace(workload, model=name)
+    return changed_workload(workload, options), stored
+
+
+def changed_workload(workload: WorkloadConfig, options: Options) -> WorkloadConfig:
+    """``workload`` with the sizes that were given on the command line."""
     heads, places = ("auto", "last", "all", "none"), ("host", "array")
-    changed = override(
+    kv_format = getattr(options, "kv_format", None)
+    if kv_format is not None:
+        machine_family(kv_format)  # refuses unknown names
+    changed: WorkloadConfig = override(
         workload,
         prefill_tokens=getattr(options, "prefill", None),
         decode_tokens=getattr(options, "decode", None),
         batch=getattr(options, "batch", None),
         lm_head=choice(getattr(options, "lm_head", None), "--lm-head", heads),
         attention=choice(getattr(options, "attention", None), "--attention", places),
-        kv_format=getattr(options, "kv_format", None),
+        kv_format=kv_format,
     )
-    return changed, stored
+    return changed
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A Hugging Face ``config.json``: shapes without weights."""
     try:
         described = json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """``bitsmith simulate``: cycles of a model, of a list of GEMMs, or of one GEMM."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from .common import Options, emit, make_job
 
 def simulate(options: Options, progress: Progress) -> int:
     """``bitsmith simulate``."""
+    _check(options)
     job = make_job(options, progress)
     if options.gemm is not None:
         return _simulate_gemm(options, job)
+    if options.decode and not job.workload.decode_steps:
+        raise InputError(f"--decode: '{job.workload.name}' has no decode steps, it is an encoder")
     result = plain(steps.simulate_step(job, Path()))
     if options.output is not None:
         write_csv(options.output / "timing.csv", timing_rows(job.timing))
@@ -31,6 +34,27 @@ def simulate(options: Options, progress: Progress) -> int:
         _write_trace(options.trace, _traces(job), job)
     emit(options, result, _text(result, job))
     return 0
+
+
+#: options that say nothing about one GEMM, or about a list of them
+_OF_MODELS = ("prefill", "decode", "batch", "lm_head", "attention")
+_OF_WORKLOADS = ("model", "gemms", "output", "kv_format", *_OF_MODELS)
+
+
+def _check(options: Options) -> None:
+    """Refuse options that would be ignored, and files that cannot be written."""
+    for source, others in (("gemm", _OF_WORKLOADS), ("gemms", ("model", *_OF_MODELS))):
+        for name in others if getattr(options, source) is not None else ():
+            if getattr(options, name) is not None:
+                shown = "a model" if name == "model" else f"--{name.replace('_', '-')}"
+                raise InputError(f"--{source} is a workload of its own: it goes without {shown}")
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise InputError(f"--output: '{options.output}' is a file, it must be a folder")
+    if options.trace is not None:
+        if options.trace.suffix != ".json":
+            raise InputError(f"--trace: '{options.trace}' must end in .json")
+        if not options.trace.absolute().parent.is_dir():
+            raise InputError(f"--trace: there is no folder '{options.trace.parent}'")
 
 
 def _text(result: dict[str, Any], job: Job) -> str:
@@ -54,15 +78,13 @@ def _text(result: dict[str, Any], job: Job) -> str:
 def _simulate_gemm(options: Options, job: Job) -> int:
     """One GEMM of the given shape."""
     m, n, k = options.gemm
-    if options.output is not None:
-        raise InputError("--output is for workloads: it goes without --gemm")
     shape = GemmShape(m=m, n=n, k=k, group_size=group_length(job.config.quantization, k))
     machine = job.worst_case_machine(k)
     rates = _rates(job, machine, shape)
     report = simulate_gemm(machine, shape, rates)
     if options.trace is not None:
-        found = ((f"{m} x {n} x {k}", 0, trace_gemm(machine, shape, rates)[1]) for _ in range(1))
-        _write_trace(options.trace, found, job)
+        trace = trace_gemm(machine, shape, rates)[1]
+        _write_trace(options.trace, [(f"{m} x {n} x {k}", 0, trace)], job)
     result = {
         "m": m,
         "n": n,
@@ -98,6 +120,6 @@ def _traces(job: Job) -> Iterator[tuple[str, int, Trace]]:
         start += report.total_cycles + 1
 
 
-def _write_trace(path: Path, traces: Iterator[tuple[str, int, Trace]], job: Job) -> None:
+def _write_trace(path: Path, traces: Iterable[tuple[str, int, Trace]], job: Job) -> None:
     array = job.config.accelerator
     write_perfetto(path, traces, name=array.name, clock_mhz=array.clock_mhz)

@@ -19,6 +19,9 @@ from sw.formats.pairs import stored_codes
 from .machine import Machine
 from .stages import RequantizerParameters, check_stages, special_words, with_specials
 
+#: of a GEMM in every direction
+LARGEST_SIZE = 1 << 30
+
 
 @dataclass(frozen=True, kw_only=True)
 class GemmShape:
@@ -39,6 +42,10 @@ class GemmShape:
         for name in ("m", "n", "k", "group_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"GEMM {name} is {getattr(self, name)}, it must be at least 1")
+            if getattr(self, name) > LARGEST_SIZE:
+                raise InputError(
+                    f"GEMM {name} is {getattr(self, name)}, it must be at most {LARGEST_SIZE}"
+                )
 
     @property
     def macs(self) -> int:

@@ -132,7 +132,7 @@ def _assumptions(shape: TransformerShape, prompt: Pass, step: Pass) -> Iterator[
     if prompt.sequences > 1:
         yield f"all {prompt.sequences} sequences have the same length and run together"
     if shape.causal and prompt.tokens > 1:
-        yield "products of attention in the prefill are whole rectangles: no causal discount"
+        yield "products of attention in the prefill count as whole rectangles: no causal discount"
     yield from _window_assumption(shape, prompt, step)
     if shape.experts:
         yield from _routing_assumption(shape, prompt, step)

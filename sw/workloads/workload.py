@@ -40,7 +40,7 @@ class Gemm:
 
     def __post_init__(self) -> None:
         for field in ("m", "n", "k", "count"):
-            check_range(f"{self.name}: {field}", getattr(self, field), 1, 1 << 40)
+            check_range(f"{self.name}: {field}", getattr(self, field), 1, 1 << 30)
         if self.distinct is not None:
             check_range(f"{self.name}: distinct", self.distinct, 1, self.count)
         if self.limit is not None:

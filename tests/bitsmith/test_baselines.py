@@ -10,6 +10,7 @@ import pytest
 
 from bitsmith import baselines as comparison
 from bitsmith.baselines import COMPARED, AnalyticCompetitor, Competitor, compare_baselines
+from bitsmith.cli import main
 from bitsmith.job import silent
 from configs.errors import InputError
 from configs.schema import load_axis
@@ -208,3 +209,24 @@ def test_the_page_shows_what_the_command_gives(capsys) -> None:
 def test_mistakes_are_named(given, message) -> None:
     with pytest.raises(InputError, match=message):
         command(options(**given), silent)
+
+
+@pytest.mark.parametrize("arguments", [["--batch", "2"], ["--lm-head", "none"], ["--prefill", "9"]])
+def test_every_option_counts(capsys, tmp_path, arguments) -> None:
+    """No option is taken and then ignored."""
+    config = load_axis("workload", "llama2_7b").architecture
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    found = []
+    for given in ([], arguments):
+        start = ["baselines", str(path), "--prefill", "8", "--decode", "2", "--json"]
+        assert main([*start, *given]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("option", ["--attention", "--kv-format", "--format"])
+def test_options_that_do_not_apply_are_refused(capsys, option) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["baselines", option, "int8"])
+    assert stop.value.code == 2

@@ -116,9 +116,9 @@ def test_built_by_hand() -> None:
         ("dram.transfers_mt_s", 0, "transfers_mt_s is 0.0, valid are 1..100000"),
         ("dram.transfers_mt_s", float("nan"), "transfers_mt_s is nan, valid are 1..100000"),
         ("dram.latency_ns", -1, "latency_ns is -1.0, valid are 0..10000"),
-        ("dram.burst_efficiency", figure(0), "burst_efficiency is 0.0, valid are 0 < x <= 1"),
-        ("dram.burst_efficiency", figure(1.01), "burst_efficiency is 1.01, valid are 0 < x <= 1"),
-        ("dram.refresh_efficiency", figure(2), "refresh_efficiency is 2.0, valid are 0 < x <= 1"),
+        ("dram.burst_efficiency", figure(0), "burst_efficiency is 0.0, valid are 0.01..1"),
+        ("dram.burst_efficiency", figure(1.01), "burst_efficiency is 1.01, valid are 0.01..1"),
+        ("dram.refresh_efficiency", figure(2), "refresh_efficiency is 2.0, valid are 0.01..1"),
         ("dram.refresh_efficiency", 0.9, "refresh_efficiency: expected a mapping, got 0.9"),
         (
             "dram.energy_pj_per_bit",

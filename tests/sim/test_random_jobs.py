@@ -19,7 +19,7 @@ from sw.formats import get_family
 
 from .test_buffers import exact
 
-MACHINES, JOBS = 50, 1500
+MACHINES, JOBS = 50, 2500
 #: cycles of a word at most, times its denominator: quick ones, and some slower than any pipeline
 SLOWEST = (3, 20, 90)
 
@@ -56,16 +56,28 @@ def random_shape(rng: np.random.Generator) -> GemmShape:
     return GemmShape(m=m, n=n, k=k, group_size=group_size)
 
 
-def random_rate(tile_words: int, slowest: int, rng: np.random.Generator) -> Rate:
-    """A lead of any length, of whole tiles, or none."""
+def random_rates(built: Machine, shape: GemmShape, rng: np.random.Generator) -> Rates:
+    """Rates of all streams; of every other job at about the pace of the array, tile by tile."""
+    jobs, slowest = Jobs.of(built, shape), int(rng.choice(SLOWEST))
+    busy = int(jobs.tile_chunks[0]) * built.slots if rng.integers(2) else 0
+    words = (jobs.tile_weight_words, jobs.tile_activation_words, jobs.tile_result_words)
+    weights, activations, results = (random_rate(int(w[0]), slowest, busy, rng) for w in words)
+    return Rates(weights=weights, activations=activations, results=results)
+
+
+def random_rate(tile_words: int, slowest: int, busy: int, rng: np.random.Generator) -> Rate:
+    """A lead of any length, of whole tiles, or none; ``busy`` cycles a tile, or any pace."""
 
     def word_time() -> tuple[int, int]:
         bottom = int(rng.choice([1, 1, 1, 2, 3, 8]))
         return int(rng.integers(bottom, bottom * int(rng.choice([1, 2, slowest])) + 1)), bottom
 
     leads = (0, int(rng.integers(40)), tile_words * int(rng.integers(5)))
+    cycles = word_time()
+    if busy:
+        cycles = max(tile_words, int(busy * rng.uniform(0.7, 1.3))), tile_words
     return Rate(
-        cycles=word_time(),
+        cycles=cycles,
         lead=leads[rng.integers(3)],
         lead_cycles=word_time(),
         delay=int(rng.choice([0, 0, 1, 30, 500])),
@@ -80,10 +92,7 @@ def test_fast_and_stepped_views_agree(seed: int) -> None:
         built, shape = machines[index % MACHINES], random_shape(rng)
         if built.accelerator.buffers is not None and rng.integers(4) == 0:
             built = exact(built, shape)
-        jobs, slowest = Jobs.of(built, shape), int(rng.choice(SLOWEST))
-        words = (jobs.tile_weight_words, jobs.tile_activation_words, jobs.tile_result_words)
-        weights, activations, results = (random_rate(int(w[0]), slowest, rng) for w in words)
-        rates = Rates(weights=weights, activations=activations, results=results)
+        rates = random_rates(built, shape, rng)
         stepped = simulate_gemm(built, shape, rates, stepped=True)
         assert simulate_gemm(built, shape, rates) == stepped, (built.accelerator, shape, rates)
         if index % 10 == 0:

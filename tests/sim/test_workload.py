@@ -16,6 +16,7 @@ from sim import (
     STALLS,
     Activity,
     gemm_activity,
+    kernel,
     memory_rates,
     simulate_gemm,
     simulate_workload,
@@ -250,3 +251,32 @@ def test_columns_hold_large_models() -> None:
     supply = Supply(jobs=Jobs.of(machine, shape), memory=slow)
     floor = sum(int(supply.bytes_of(supply.dram_words, n)[0]) for n in supply.dram_words)
     assert np.isclose(report.total_cycles, floor / supply.bytes_per_cycle, rtol=1e-3)
+
+
+def test_memories_that_are_too_slow_are_refused() -> None:
+    base = load_axis("memory", "lpddr4")
+    slow = replace(base, dram=replace(base.dram, bus_bits=8, transfers_mt_s=1))
+    machine = built(clock_mhz=5000)
+    workload = Workload(name="one", prefill=(Gemm(name="a", m=10**4, n=10**6, k=10**5),))
+    simulate_workload(machine, workload, group_size=128, memory=base)
+    slower = replace(slow.dram, burst_efficiency=replace(slow.dram.burst_efficiency, value=0.01))
+    with pytest.raises(InputError, match="memory 'lpddr4' is too slow for a GEMM of 1e\\+15"):
+        simulate_workload(machine, workload, group_size=128, memory=replace(slow, dram=slower))
+
+
+def test_jobs_beyond_the_counters_are_not_called_verified() -> None:
+    """The RTL counts 40 bits of cycles."""
+    big = Workload(name="one", prefill=(Gemm(name="a", m=16000, n=10**6, k=2 * 10**5),))
+    phase = simulate_workload(built(), big, group_size=128).prefill[0]
+    assert phase.report.total_cycles > 1 << 40 and not phase.verified
+
+
+def test_steps_that_take_the_same_time_are_run_once(monkeypatch) -> None:
+    """A context that grows by one token changes the tiles only now and then."""
+    ran = []
+    run_jobs = kernel.run_jobs
+    monkeypatch.setattr(kernel, "run_jobs", lambda *a: (ran.append(len(a[0])), run_jobs(*a)))
+    long = llama(decode_steps=64, attention="array")
+    simulate_workload(built(), long, group_size=128, kv_machine=built(family="int8"))
+    # 64 steps are 2 or 3 numbers of column tiles, and 16 or 17 numbers of chunks
+    assert sum(ran) < 40

@@ -468,7 +468,7 @@ def test_assumptions_are_stated() -> None:
     found = workload(TINY | {"tie_word_embeddings": True}, 60, 8, batch=2).assumptions
     assert found == (
         "all 2 sequences have the same length and run together",
-        "products of attention in the prefill are whole rectangles: no causal discount",
+        "products of attention in the prefill count as whole rectangles: no causal discount",
         "lm_head is tied to the embedding and left to the host",
         "logits are computed of the last prompt token of each sequence only",
         "the host computes the products of attention and keeps the cache",
