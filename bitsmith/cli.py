@@ -130,8 +130,10 @@ def _simulate_options(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("--gemms", metavar="FILE", help=text)
     text = "write timing.csv and SCALE-Sim's three reports there"
     simulate.add_argument("--output", type=Path, metavar="FOLDER", help=text)
-    text = "write a trace for Perfetto: one job of every kind of GEMM"
+    text = "write a trace for Perfetto (.json): one job of every kind of GEMM"
     simulate.add_argument("--trace", type=Path, metavar="FILE", help=text)
+    text = "tiles of each job to trace (default 16)"
+    simulate.add_argument("--trace-tiles", type=int, metavar="T", help=text)
 
 
 def _skipping_options(skipping: argparse.ArgumentParser) -> None:

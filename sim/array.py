@@ -203,8 +203,15 @@ def trace_gemm(
     supply: Gaps | Rates | None = None,
     *,
     beats: bool = False,
+    tiles: int | None = None,
 ) -> tuple[CycleReport, Trace]:
-    """As :func:`simulate_gemm`, stepped, with every event; ``beats``: those of the queues too.
+    """As :func:`simulate_gemm`, stepped, with every event.
+
+    Parameters
+    ----------
+    machine, shape, supply : as there.
+    beats : note beats that enter the queues, too.
+    tiles : trace the first so many tiles only; the report is always that of the whole job.
 
     Raises
     ------
@@ -216,17 +223,20 @@ def trace_gemm(
     block = max(1, _BLOCK_EVENTS // most)
     job = kernel.new_job(jobs.parameters[0], *_streams(supply))
     job[state.BEATS] = beats
-    noted, tiles, events, count = _room_for(most * block), int(job[state.TILES]), [], 0
-    while (tile := int(job[state.TILE])) < tiles:
-        kernel.run_job(job, noted, min(tile + block, tiles), False)
+    whole = int(job[state.TILES])
+    end = whole if tiles is None else min(tiles, whole)
+    noted, events, count = _room_for(most * block), [], 0
+    while (tile := int(job[state.TILE])) < end:
+        kernel.run_job(job, noted, min(tile + block, end), False)
         events.append(_packed(noted[: job[state.NOTED]]))
         count += len(events[-1])
         if count > MOST_EVENTS:
             raise InputError(
-                f"a trace of this job has more than {MOST_EVENTS:,} events: take a smaller shape"
+                f"a trace of this job has more than {MOST_EVENTS:,} events: trace fewer tiles"
             )
-    report = _report(jobs, job)
-    return report, Trace(events=np.concatenate(events), total_cycles=report.total_cycles)
+    report = _report(jobs, job) if end == whole else simulate_gemm(machine, shape, supply)
+    last = int(job[state.TILE_DONE])
+    return report, Trace(events=np.concatenate(events), total_cycles=last)
 
 
 def _packed(events: NDArray[np.int64]) -> NDArray[np.void]:

@@ -33,7 +33,7 @@ class Trace:
     ----------
     events : array of dtype :data:`EVENT`; ``kind`` indexes :data:`KINDS`, ``group`` is -1 where
         an event has none, ``start`` is a cycle of the job (docs/timing.md), ``cycles`` at least 1.
-    total_cycles : of the job.
+    total_cycles : of the job, or up to the last result of the tiles that were traced.
     """
 
     events: NDArray[np.void]

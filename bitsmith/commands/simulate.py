@@ -31,11 +31,13 @@ def simulate(options: Options, progress: Progress) -> int:
         write_csv(options.output / "timing.csv", timing_rows(job.timing))
         write_scalesim(options.output, job.timing)
     if options.trace is not None:
-        _write_trace(options.trace, _traces(job), job)
+        _write_trace(options.trace, _traces(job, _tiles(options)), job)
     emit(options, result, _text(result, job))
     return 0
 
 
+#: of each job, unless asked for otherwise: a job of a large model has thousands, all alike
+TRACED_TILES = 16
 #: options that say nothing about one GEMM, or about a list of them
 _OF_MODELS = ("prefill", "decode", "batch", "lm_head", "attention")
 _OF_WORKLOADS = ("model", "gemms", "output", "kv_format", *_OF_MODELS)
@@ -50,6 +52,8 @@ def _check(options: Options) -> None:
                 raise InputError(f"--{source} is a workload of its own: it goes without {shown}")
     if options.output is not None and options.output.exists() and not options.output.is_dir():
         raise InputError(f"--output: '{options.output}' is a file, it must be a folder")
+    if options.trace_tiles is not None and (options.trace is None or options.trace_tiles < 1):
+        raise InputError("--trace-tiles is a number of tiles, at least 1, and goes with --trace")
     if options.trace is not None:
         if options.trace.suffix != ".json":
             raise InputError(f"--trace: '{options.trace}' must end in .json")
@@ -83,7 +87,7 @@ def _simulate_gemm(options: Options, job: Job) -> int:
     rates = _rates(job, machine, shape)
     report = simulate_gemm(machine, shape, rates)
     if options.trace is not None:
-        trace = trace_gemm(machine, shape, rates)[1]
+        trace = trace_gemm(machine, shape, rates, tiles=_tiles(options))[1]
         _write_trace(options.trace, [(f"{m} x {n} x {k}", 0, trace)], job)
     result = {
         "m": m,
@@ -104,7 +108,11 @@ def _rates(job: Job, machine: Machine, shape: GemmShape) -> Rates | None:
     return None if memory is None else memory_rates(machine, shape, memory)
 
 
-def _traces(job: Job) -> Iterator[tuple[str, int, Trace]]:
+def _tiles(options: Options) -> int:
+    return TRACED_TILES if options.trace_tiles is None else options.trace_tiles
+
+
+def _traces(job: Job, tiles: int) -> Iterator[tuple[str, int, Trace]]:
     """One job of every kind of GEMM, one after another: equal ones are traced once."""
     start, known = 0, set()
     for phase in job.timing.phases:
@@ -115,9 +123,10 @@ def _traces(job: Job) -> Iterator[tuple[str, int, Trace]]:
             continue
         known.add((shape, cached))
         machine = job.kv_machine if cached and job.kv_machine else job.machine
-        report, trace = trace_gemm(machine, shape, _rates(job, machine, shape))
+        rates = _rates(job, machine, shape)
+        trace = trace_gemm(machine, shape, rates, tiles=tiles)[1]
         yield gemm.name, start, trace
-        start += report.total_cycles + 1
+        start += trace.total_cycles + 1
 
 
 def _write_trace(path: Path, traces: Iterable[tuple[str, int, Trace]], job: Job) -> None:

@@ -185,6 +185,8 @@ def test_simulate_a_list_of_gemms(capsys, tmp_path: Path) -> None:
         (["--gemm", "1", "1", str(10**20)], "GEMM k is 100000000000000000000, it must be at most"),
         (["bert_base", "--prefill", "4", "--decode", "4"], "it is an encoder"),
         (["--trace", "x.txt"], "must end in .json"),
+        (["--trace-tiles", "4"], "goes with --trace"),
+        (["--trace", "x.json", "--trace-tiles", "0"], "at least 1"),
         (["--trace", "nowhere/x.json", "--output", "out"], "there is no folder 'nowhere'"),
         (["--kv-format", "int9"], "int9"),
         (["--attention", "gpu"], "--attention is 'gpu', valid are host, array"),

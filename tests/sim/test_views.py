@@ -1,9 +1,11 @@
 """Both views of the simulator, with memories of every speed: equal in every figure."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.accelerator import AcceleratorConfig, BufferConfig
 from configs.schema import load_axis
 from sim import Rate, Rates, simulate_gemm, trace_gemm
 from sim.jobs import Jobs
@@ -134,6 +136,19 @@ def test_a_trace_accounts_for_every_cycle(built: Machine, shape, rates) -> None:
     assert results["start"][-1] + results["cycles"][-1] - 1 == report.total_cycles
 
 
+def test_a_trace_of_the_first_tiles_is_the_beginning_of_the_whole() -> None:
+    array = load_axis("accelerator", "tiny_4x4x4")
+    family = get_family("bitmod_fp4")
+    built = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
+    shape = GemmShape(m=12, n=12, k=40, group_size=8)
+    report, whole = trace_gemm(built, shape)
+    again, some = trace_gemm(built, shape, tiles=4)
+    assert again == report and some.total_cycles < whole.total_cycles == report.total_cycles
+    assert (some.events == whole.events[: len(some.events)]).all()
+    assert set(some.events["tile"]) == {0, 1, 2, 3}
+    assert len(trace_gemm(built, shape, tiles=99)[1].events) == len(whole.events)
+
+
 def test_the_fast_view_is_fast_behind_a_slow_memory() -> None:
     """A tile's words take whole cycles together, so a tile is like the one before."""
     array = load_axis("accelerator", "bitmod_32x32x4")
@@ -145,3 +160,25 @@ def test_the_fast_view_is_fast_behind_a_slow_memory() -> None:
     rates = Rates(weights=Rate(cycles=(3 * words + 1, words), delay=50))
     assert visited_groups(built, shape, rates) < 10 * int(jobs.groups[0])
     assert visited_groups(built, shape) < 100
+
+
+@pytest.mark.parametrize("stationary", ["weights", "activations"])
+@pytest.mark.parametrize("m, n, most", [(64, 16, 1100), (16, 64, 1000), (2, 64, 100), (64, 2, 300)])
+def test_the_fast_view_is_fast_while_buffers_fill(stationary, m, n, most) -> None:
+    """Words slower than the array hold it back only in the end: up to there groups repeat."""
+    array = AcceleratorConfig(
+        name="t",
+        rows=2,
+        cols=2,
+        lanes=2,
+        buffers=BufferConfig(weight_beats=10000, activation_beats=9000, stationary=stationary),
+    )
+    family = get_family("bitmod_fp4")
+    built = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
+    shape = GemmShape(m=m, n=n, k=16 * 1000, group_size=16)
+    for weights in ((1, 1), (5, 2), (9, 1)):
+        for activations in ((1, 1), (7, 3)):
+            rates = Rates(
+                weights=Rate(cycles=weights, delay=40), activations=Rate(cycles=activations)
+            )
+            assert visited_groups(built, shape, rates) < most, rates
