@@ -25,7 +25,7 @@ examples:
   bitsmith bounds --weights W.npy --input-range 0 255
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
-  bitsmith simulate llama3_8b --config bitmod_32x32x4 --memory lpddr5 --attention array
+  bitsmith simulate llama2_7b --config bitmod_buffered_32x32x4 --memory lpddr5 --attention array
   bitsmith baselines llama2_7b --memory bitmod_ddr4
   bitsmith reproduce bitmod-hpca25
   bitsmith rtl tiny_4x4x4 --out rtl/
