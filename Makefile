@@ -26,6 +26,10 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.simulator_speed
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.skipping
+	$(BIN)/python -m benchmarks.bounds_speed
+	$(BIN)/python -m benchmarks.orders
+	$(BIN)/python -m benchmarks.narrow
+	$(BIN)/python -m benchmarks.proofs
 	$(BIN)/python -m benchmarks.quantizers
 	$(BIN)/python -m benchmarks.whole_model
 

@@ -25,11 +25,13 @@ from configs.schema import (
 from costmodel import CostReport, cost
 from hw.benches.batch import accelerator_verilog
 from sim import CycleReport, Gaps, simulate_gemm, simulate_workload
-from sw.accumulators import layer_bounds, single_stage_bounds, witness
+from sw.accumulators import float_sum_report, layer_bounds, single_stage_bounds, witness
+from sw.accumulators.orders import order_bounds, order_witness
 from sw.compile import GemmProgram, GemmShape, Machine
 from sw.formats import FormatFamily, NumberFormat, families, family_terms, get_family
 from sw.golden import golden_gemm, rescale
 from sw.models import apply_recipe, load_model
+from sw.models.readers.integer_layers import integer_layers
 from sw.quantize import (
     QuantizedMatrix,
     QuantizedModel,
@@ -75,14 +77,18 @@ __all__ = [
     "cost",
     "families",
     "family_terms",
+    "float_sum_report",
     "get_family",
     "golden_gemm",
+    "integer_layers",
     "layer_bounds",
     "layer_cases",
     "load_axis",
     "load_comparison",
     "load_model",
     "load_run",
+    "order_bounds",
+    "order_witness",
     "quantize_activations",
     "quantize_layer",
     "quantize_matrix",

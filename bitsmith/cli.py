@@ -14,6 +14,13 @@ from costmodel.fpga import TARGETS
 from hw.boards import BOARDS, DEFAULT_BAUD
 
 from . import commands
+from .accumulator_options import (
+    PROVE_TEXT,
+    WIDTHS_TEXT,
+    bounds_options,
+    prove_options,
+    widths_options,
+)
 
 EXAMPLES = """\
 examples:
@@ -24,6 +31,10 @@ examples:
   bitsmith compare runs/a runs/b
   bitsmith bounds --weights W.npy --input-range 0 255
   bitsmith bounds scribe_1m --config tiny_4x4x4 --inner-bits 12 --outer-bits 20
+  bitsmith bounds model.onnx
+  bitsmith prove scribe_1m --config tiny_4x4x4 --out proofs
+  bitsmith prove --check proofs
+  bitsmith widths --output out/
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
   bitsmith simulate llama2_7b --config bitmod_buffered_32x32x4 --memory lpddr5 --attention array
   bitsmith baselines llama2_7b --memory bitmod_ddr4
@@ -258,12 +269,13 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     run.add_argument("file", help="run configuration (YAML), or 'quickstart'")
     run.add_argument("--output", type=Path, metavar="FOLDER", help="run folder")
     text = "prove accumulator widths; exit code 1 if given ones can overflow"
-    bounds = add("bounds", text, numbers, machine)
-    bounds.add_argument("--weights", type=Path, metavar="W.npy", help="integer matrix (N, K)")
-    bounds.add_argument("--input-range", type=int, nargs=2, metavar=("LO", "HI"))
-    bounds.add_argument("--channels", type=int, default=10, help="channels to name (default 10)")
+    bounds_options(add("bounds", text, numbers, machine))
     text = "count the cycles of a model, of a list of GEMMs, or of one GEMM"
     _simulate_options(add("simulate", text, numbers, machine))
+    prove = add("prove", PROVE_TEXT, _parent_numbers(CONFIG_HELP, "CONFIG"), machine)
+    prove_options(prove)
+    _k_option(prove)
+    widths_options(add("widths", WIDTHS_TEXT))
     text = "what skipping zeros would gain on a model's weights"
     _skipping_options(add("skipping", text, numbers, machine))
     _rtl_options(add, machine)

@@ -13,15 +13,13 @@ from configs.errors import InputError
 from configs.schema import RunConfig
 from costmodel import read_figures
 from sim import WorkloadTiming, simulate_workload
-from sw.accumulators import BoundReport, FloatBounds, layer_bounds, layer_float_bounds
+from sw.accumulators import BoundReport, FloatBounds, layer_float_bounds
 from sw.compile import (
     Machine,
-    activation_range,
     check_family,
     check_recipe_formats,
     machine_layer,
     resolve_machine,
-    step_terms,
     worst_case_widths,
 )
 from sw.formats import FormatFamily
@@ -41,6 +39,7 @@ from sw.quantize import QuantizedModel, layer_plan
 from sw.quantize.recipe import Plan, group_length, machine_family
 from sw.workloads import Gemm, Workload, model_workload, read_gemms, read_shape
 
+from .bounds.layers import MachineQuestion
 from .hashes import files_hash, source_of
 
 T = TypeVar("T")
@@ -238,19 +237,11 @@ class Job:
     def bounds(self) -> BoundReport:
         """Exact accumulator bounds of every layer on this machine's schedule."""
         array = self.config.accelerator
-        terms = step_terms(array, self.family)
-        layers = {}
-        for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds"):
-            layer = machine_layer(matrix, array)
-            layers[name] = layer_bounds(
-                layer.levels,
-                terms=terms,
-                group_size=layer.group_size,
-                lanes=array.lanes,
-                input_range=activation_range(array),
-                scale_codes=layer.scales,
-                outer_levels=None if layer.zero_points is None else layer.corrected_levels,
-            )
+        asked = MachineQuestion(array=array, family=self.family)
+        layers = {
+            name: asked.bounds(machine_layer(matrix, array))
+            for name, matrix in self.progress(list(self.quantized.layers.items()), "bounds")
+        }
         return BoundReport(
             layers=layers,
             inner_mode=array.inner_accumulator.mode,

@@ -13,15 +13,15 @@ from configs.schema import QuantizationConfig
 from costmodel import cost
 from hw.benches.batch import TOP, accelerator_verilog
 from sim.export.table import timing_json
-from sw.accumulators import Stage, overflowing_channels, witness
-from sw.compile import Machine, activation_range, machine_layer, step_terms
+from sw.compile import Machine
 from sw.models import LanguageAccuracy, language_accuracy, quantized_linear
 from sw.models.evaluate import tokenized
-from sw.quantize import QuantizedModel
+from sw.quantize import QuantizedModel, layer_plan
 from sw.quantize.error import relative_error, sqnr_db
 from sw.quantize.kv_cache import kv_hook
+from sw.quantize.narrow import guarantee
 
-from .float_errors import float_errors
+from .bounds.model import bounds_step
 from .job import Job
 from .strict_json import write_text
 from .verify import layer_cases, random_cases, verify
@@ -50,6 +50,13 @@ def describe_quantized(model: QuantizedModel, recipe: QuantizationConfig) -> dic
     model, format, group_size, scale_format, activation_bits, weights, bits_per_weight;
     layers[]: name, n, k, format_mix {format: share}, bits_per_weight, mse, relative_error,
     sqnr_db, hardware_relative_error (with the second-level scales that the hardware uses).
+    accumulators[], where the recipe names widths: name, mode, wanted_inner_bits, wanted_outer_bits
+    (null: free), inner_bits, outer_bits (what the stored integers need, proved again), sparsity,
+    zero_channels.
+
+    Raises
+    ------
+    InputError : a layer does not keep to the widths that its recipe names.
     """
     layers = []
     for entry in model.describe():
@@ -79,7 +86,27 @@ def describe_quantized(model: QuantizedModel, recipe: QuantizationConfig) -> dic
         "weights": model.weights,
         "bits_per_weight": model.bits_per_weight,
         "layers": layers,
+        "accumulators": _kept_widths(model, recipe),
     }
+
+
+def _kept_widths(model: QuantizedModel, recipe: QuantizationConfig) -> list[dict[str, Any]]:
+    """What layers need of the registers that the recipe quantizes them to."""
+    plan = layer_plan(recipe, model.shapes)
+    targets = {name: s.accumulator for name, s in plan.items() if s and s.accumulator}
+    return [
+        {
+            "name": name,
+            "mode": check.target.mode,
+            "wanted_inner_bits": check.target.inner_bits,
+            "wanted_outer_bits": check.target.outer_bits,
+            "inner_bits": check.inner_bits,
+            "outer_bits": check.outer_bits,
+            "sparsity": check.sparsity,
+            "zero_channels": check.zero_channels,
+        }
+        for name, check in guarantee(model, targets).items()
+    ]
 
 
 def evaluate_step(job: Job, folder: Path) -> dict[str, Any]:
@@ -148,68 +175,6 @@ def _variant(name: str, found: LanguageAccuracy, reference: LanguageAccuracy) ->
         "increase": paired.mean,
         "increase_error": paired.standard_error,
     }
-
-
-def bounds_step(job: Job, folder: Path) -> dict[str, Any]:
-    """Prove accumulator widths.
-
-    Keys
-    ----
-    Those of :meth:`sw.accumulators.BoundReport.to_dict`, and machine_inner_bits,
-    machine_outer_bits (what the machine has), overflows[]: layer, channel, stage, needed_bits, low,
-    high (channels that some input can overflow at the machine's widths); layers[].witnesses[]:
-    stage, channel, bits, value, group, chunk, slot, inputs (activations that reach ``value`` in the
-    worst channel, so that one bit less than ``bits`` fails).
-
-    On a machine with an aligned floating-point datapath those of :mod:`bitsmith.float_errors`.
-    """
-    if not job.has_weights:
-        array = job.config.accelerator
-        given = (array.inner_accumulator.bits, array.outer_accumulator.bits)
-        worst = given == ("auto", "auto")
-        state = "are the worst case of the format" if worst else "that were given are not checked"
-        return {"skipped": f"the workload has no weights; the widths {state}"}
-    if job.config.accelerator.is_aligned:
-        return float_errors(job)
-    machine = job.machine
-    modes = (job.bounds.inner_mode, job.bounds.outer_mode)
-    overflows = [
-        {"layer": name, **found._asdict()}
-        for name, bounds in job.bounds.layers.items()
-        for found in overflowing_channels(bounds, machine.inner_bits, machine.outer_bits, *modes)
-    ]
-    report = job.bounds.to_dict()
-    for layer in report["layers"]:
-        layer["witnesses"] = [
-            _witness(job, layer["name"], "inner", layer["worst_channel"]),
-            _witness(job, layer["name"], "outer", layer["outer_worst_channel"]),
-        ]
-    return {
-        **report,
-        "machine_inner_bits": machine.inner_bits,
-        "machine_outer_bits": machine.outer_bits,
-        "overflows": overflows,
-    }
-
-
-def _witness(job: Job, layer: str, stage: Stage, channel: int) -> dict[str, Any]:
-    """Activations that need all bits of a channel's accumulator."""
-    array = job.config.accelerator
-    weights = machine_layer(job.quantized.layers[layer], array)
-    mode = job.bounds.inner_mode if stage == "inner" else job.bounds.outer_mode
-    found = witness(
-        weights.levels[channel],
-        terms=step_terms(array, job.machine.family),
-        group_size=weights.group_size,
-        lanes=array.lanes,
-        input_range=activation_range(array),
-        scale_row=weights.scales[channel],
-        stage=stage,
-        mode=mode,
-        outer_levels_row=weights.corrected_levels[channel],
-    )
-    place = {name: getattr(found, name) for name in ("bits", "value", "group", "chunk", "slot")}
-    return {"stage": stage, "channel": channel, **place, "inputs": found.inputs.tolist()}
 
 
 def simulate_step(job: Job, folder: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,31 @@ def plain(value: Any) -> Any:
 def dumps(value: Any) -> str:
     """Strict JSON text of ``value``, two spaces a level."""
     return json.dumps(plain(value), indent=2, allow_nan=False)
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several files, or none: all are there beside their places before any is renamed.
+
+    Raises
+    ------
+    InputError : a file cannot be written.
+    """
+    ready: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise InputError(f"cannot write '{path}': it is a folder")
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            ready[temporary] = path
+            temporary.write_bytes(text.encode())
+        for temporary, path in ready.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+    finally:
+        for temporary in ready:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

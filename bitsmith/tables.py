@@ -78,13 +78,18 @@ def layer_rows(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of equal keys as CSV with a header line."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """:func:`csv_text` as a file."""
+    write_text(path, csv_text(rows))
 
 
 def layer_table(results: Results) -> str:

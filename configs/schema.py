@@ -13,6 +13,12 @@ from .errors import InputError, check_range
 from .figure import Figure as Figure
 from .load import build, preset_folder, preset_names, read_yaml, resolve
 from .memory import MemoryConfig
+from .target import AccumulatorTarget
+
+#: methods that quantize to an accumulator width
+NARROW_METHODS = ("a2q", "a2q_plus", "axe", "axe_rtn")
+#: methods that feed errors back through the correlations of the layer's inputs
+FEEDBACK_METHODS = ("gptq", "axe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +42,39 @@ class LayerQuantization:
     percentile: float = 99.9
     #: ``float16`` repeats the released BitMoD quantizer bit for bit, ``float32`` is faster
     arithmetic: Literal["float16", "float32"] = "float16"
-    #: round to nearest, or with error feedback measured on calibration text
-    method: Literal["rtn", "gptq"] = "rtn"
+    #: round to nearest, or with error feedback measured on calibration text (``gptq``); or to the
+    #: widths of ``accumulator``: ``a2q``, ``a2q_plus``, ``axe`` with error feedback, ``axe_rtn``
+    #: without
+    method: Literal["rtn", "gptq", "a2q", "a2q_plus", "axe", "axe_rtn"] = "rtn"
+    #: registers that the weights must fit, for the methods that take them
+    accumulator: AccumulatorTarget | None = None
 
     def __post_init__(self) -> None:
+        self._check_accumulator()
         if isinstance(self.group_size, int):
             check_range("group_size", self.group_size, 1, 1 << 20)
         check_range("group_rows", self.group_rows, 1, 1 << 20)
         check_range("percentile", self.percentile, 50, 100)
+
+    def _check_accumulator(self) -> None:
+        narrow = self.method in NARROW_METHODS
+        if self.accumulator is None:
+            if narrow:
+                raise InputError(
+                    f"method '{self.method}' needs 'accumulator' with at least inner_bits"
+                )
+            return
+        if not narrow:
+            raise InputError(
+                f"method '{self.method}' has no use for accumulator: leave it out, or choose one "
+                f"of {', '.join(NARROW_METHODS)}"
+            )
+        if self.accumulator.outer_bits is not None and self.scale_format != "uint8":
+            raise InputError(
+                f"accumulator: outer_bits is {self.accumulator.outer_bits}, but the outer "
+                f"accumulator sums 8-bit scale codes: set scale_format uint8, not "
+                f"{self.scale_format}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +126,39 @@ class QuantizationConfig(LayerQuantization):
         check_range("activation_bits", self.activation_bits, 4, 8)
         check_range("smooth_alpha", self.smooth_alpha, 0, 1)
         check_range("calibration_tokens", self.calibration_tokens, 1, 1 << 20)
+        _ = self.base
         for pattern in self.overrides:
             self.override(pattern)
+
+    @property
+    def base(self) -> LayerQuantization:
+        """Settings of the layers that no override names."""
+        names = [f.name for f in dataclasses.fields(LayerQuantization)]
+        return self._with_inputs(LayerQuantization(**{name: getattr(self, name) for name in names}))
 
     def override(self, pattern: str) -> LayerQuantization | None:
         """Settings of the layers that ``pattern`` names; None leaves them unquantized."""
         given = self.overrides[pattern]
         if given is None:
             return None
-        base = {f.name: getattr(self, f.name) for f in dataclasses.fields(LayerQuantization)}
+        base = dataclasses.asdict(self)
+        base = {f.name: base[f.name] for f in dataclasses.fields(LayerQuantization)}
         changes = {"format": given} if isinstance(given, str) else given
-        return build(LayerQuantization, {**base, **changes}, f"overrides: {pattern}")
+        built = build(LayerQuantization, {**base, **changes}, f"overrides: {pattern}")
+        return self._with_inputs(built)
+
+    def _with_inputs(self, settings: LayerQuantization) -> LayerQuantization:
+        """``settings`` whose accumulator knows the width of its inputs."""
+        target, bits = settings.accumulator, self.activation_bits
+        if target is None:
+            return settings
+        if target.input_bits is not None and target.input_bits < bits:
+            raise InputError(
+                f"accumulator: input_bits is {target.input_bits}, activations have {bits} bits: "
+                "leave it out"
+            )
+        target = dataclasses.replace(target, input_bits=target.input_bits or bits)
+        return dataclasses.replace(settings, accumulator=target)
 
 
 @dataclass(frozen=True, kw_only=True)

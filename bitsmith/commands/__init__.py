@@ -2,15 +2,18 @@
 
 from .baselines import baselines
 from .board import board
+from .bounds import bounds
 from .fpga import fpga
 from .machines import cost, verify
-from .numbers import bounds, formats, models
+from .numbers import formats, models
+from .prove import prove
 from .quantization import accuracy, compare, export, quantize
 from .reproduce import reproduce
 from .rtl import rtl
 from .runs import doctor, report, run
 from .simulate import simulate
 from .skipping import skipping
+from .widths import widths
 
 __all__ = [
     "accuracy",
@@ -24,6 +27,7 @@ __all__ = [
     "formats",
     "fpga",
     "models",
+    "prove",
     "quantize",
     "report",
     "reproduce",
@@ -32,4 +36,5 @@ __all__ = [
     "simulate",
     "skipping",
     "verify",
+    "widths",
 ]

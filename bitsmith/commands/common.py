@@ -204,27 +204,40 @@ def _describe(model: QuantizedModel) -> Any:
     )
 
 
-def load_matrix(path: Path, *, integers: bool) -> NDArray[Any]:
-    """A 2-D array from a ``.npy`` file.
+def load_matrix(path: Path) -> NDArray[Any]:
+    """Floating-point weights (N, K) from a ``.npy`` file.
 
     Raises
     ------
     InputError : unreadable, pickled, not 2-D, empty or of the wrong type.
     """
+    return _load(path, "--weights", (2,), np.floating, "floating-point numbers")
+
+
+def load_integers(path: Path, option: str, *, axes: tuple[int, ...]) -> NDArray[Any]:
+    """Integers from a ``.npy`` file that ``option`` names, with one of these numbers of axes.
+
+    Raises
+    ------
+    InputError : as :func:`load_matrix`.
+    """
+    return _load(path, option, axes, np.integer, "integers")
+
+
+def _load(path: Path, option: str, axes: tuple[int, ...], wanted: type, kind: str) -> NDArray[Any]:
     try:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
     except MemoryError:
-        raise InputError(f"--weights: '{path}' claims more data than fits in memory") from None
+        raise InputError(f"{option}: '{path}' claims more data than fits in memory") from None
     except (OSError, ValueError, EOFError, SyntaxError, BadZipFile, TokenError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"--weights: cannot read '{path}' as .npy: {reason}") from None
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
+        raise InputError(f"{option}: cannot read '{path}' as .npy: {reason}") from None
+    if not isinstance(array, np.ndarray) or array.ndim not in axes or not array.size:
         shape = getattr(array, "shape", "an archive")
-        raise InputError(f"--weights: '{path}' holds {shape}, expected a matrix (N, K)")
+        expected = "a matrix (N, K)" if axes == (2,) else "a vector (N,)"
+        raise InputError(f"{option}: '{path}' holds {shape}, expected {expected}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    wanted = np.integer if integers else np.floating
     if not np.issubdtype(array.dtype, wanted):
-        kind = "integers" if integers else "floating-point numbers"
-        raise InputError(f"--weights: '{path}' holds {array.dtype}, expected {kind}")
+        raise InputError(f"{option}: '{path}' holds {array.dtype}, expected {kind}")
     return array

@@ -1,12 +1,8 @@
-"""Commands about numbers: quantize, bounds, formats, models."""
+"""Commands about what there is: formats, models."""
 
-from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from configs.errors import InputError
-from sw.accumulators import single_stage_bounds, witness
 from sw.formats import (
     FormatFamily,
     NumberFormat,
@@ -19,126 +15,9 @@ from sw.formats.block_tables import block_formats
 from sw.models import known_models
 from sw.models.registry import fetch
 
-from .. import steps
 from ..job import Progress
-from ..strict_json import plain
-from ..tables import overflow_text, text_table
-from .common import Options, choice, emit, load_matrix, make_job, refuse_with_weights
-
-
-def bounds(options: Options, progress: Progress) -> int:
-    """``bitsmith bounds``."""
-    if options.channels < 0:
-        raise InputError(f"--channels is {options.channels}, it must not be negative")
-    if options.weights is not None:
-        return _bounds_of_matrix(options)
-    if options.input_range is not None:
-        raise InputError("--input-range goes with --weights; a model's inputs are its activations")
-    job = make_job(options, progress)
-    result = plain(steps.bounds_step(job, Path()))
-    if "skipped" in result:
-        raise InputError(f"'{options.model}' has no weights: {result['skipped']}")
-    lines = _errors(result) if "bit_exact" in result else _widths(result)
-    lines += [
-        f"  {found['layer']} channel {found['channel']}: {found['stage']} accumulator reaches "
-        f"{found['low']}..{found['high']} and needs {found['needed_bits']} bits"
-        for found in result["overflows"][: options.channels]
-    ]
-    emit(options, result, "\n".join(lines))
-    return 1 if result["overflows"] else 0
-
-
-def _widths(result: dict[str, Any]) -> list[str]:
-    """Needed and available widths of integer accumulators."""
-    columns = ("name", "inner_bits", "outer_bits", "worst_channel", "outer_worst_channel")
-    rows = [[str(layer[key]) for key in columns] for layer in result["layers"]]
-    header = ["layer", "P_I needed", "P_O needed", "worst channel (inner)", "(outer)"]
-    return [
-        text_table(header, rows),
-        "",
-        f"machine: P_I {result['machine_inner_bits']} ({result['inner_mode']}), "
-        f"P_O {result['machine_outer_bits']} ({result['outer_mode']}); {overflow_text(result)}",
-    ]
-
-
-def _errors(result: dict[str, Any]) -> list[str]:
-    """Largest errors of an aligned floating-point datapath."""
-    rows = [
-        [
-            layer["name"],
-            f"{layer['error']:.4g}",
-            f"{layer['relative_error']:.3g}",
-            str(layer["worst_channel"]),
-            "yes" if layer["bit_exact"] else "no",
-        ]
-        for layer in result["layers"]
-    ]
-    header = ["layer", "largest error", "relative", "worst channel", "bit-exact"]
-    lines = [
-        text_table(header, rows),
-        "",
-        f"machine: mantissas of {result['machine_inner_bits']} and "
-        f"{result['machine_outer_bits']} bits; for all activations up to "
-        f"{result['largest_activation']:g}; relative to the channel's largest output",
-    ]
-    if result["overflows"]:
-        lines.append(overflow_text(result))
-    return lines
-
-
-def _bounds_of_matrix(options: Options) -> int:
-    """One bit-parallel stage over bare integers."""
-    refuse_with_weights(options, except_for=("inner_bits", "mode"))
-    if options.inner_bits is not None and options.inner_bits < 1:
-        raise InputError(f"--inner-bits is {options.inner_bits}, it must be at least 1")
-    if options.input_range is None:
-        raise InputError("--weights needs --input-range LO HI")
-    weights = load_matrix(options.weights, integers=True)
-    mode = choice(options.mode, "--mode", ("wrap", "saturate", "flag")) or "wrap"
-    found = single_stage_bounds(weights, tuple(options.input_range))
-    bits = found.inner_bits(mode)  # type: ignore[arg-type]
-    low, high = found.inner.low(mode), found.inner.high(mode)  # type: ignore[arg-type]
-    channels = [
-        {"bits": int(b), "low": int(lo), "high": int(hi)}
-        for b, lo, hi in zip(bits, low, high, strict=True)
-    ]
-    limit = options.inner_bits
-    overflows = [i for i, c in enumerate(channels) if limit is not None and c["bits"] > limit]
-    result: dict[str, Any] = {
-        "mode": mode,
-        "input_low": found.input_low,
-        "input_high": found.input_high,
-        "bits": int(bits.max()),
-        "worst_channel": int(bits.argmax()),
-        "overflowing_channels": overflows,
-        "witness": _witness_of_row(weights[int(bits.argmax())], options.input_range, mode),
-        "channels": channels,
-    }
-    worst = channels[result["worst_channel"]]
-    lines = [
-        f"{len(channels)} channels need {result['bits']} bits; worst: channel "
-        f"{result['worst_channel']} reaches {worst['low']}..{worst['high']}"
-    ]
-    if overflows:
-        named = ", ".join(map(str, overflows[: options.channels]))
-        lines.append(f"NOT SAFE at {limit} bits: {len(overflows)} channels can overflow: {named}")
-    emit(options, result, "\n".join(lines))
-    return 1 if overflows else 0
-
-
-def _witness_of_row(row: NDArray[Any], input_range: list[int], mode: Any) -> list[int]:
-    """Inputs that need all bits of a bit-parallel dot product."""
-    found = witness(
-        row,
-        terms=None,
-        group_size=len(row),
-        lanes=1,
-        input_range=(input_range[0], input_range[1]),
-        scale_row=None,
-        stage="inner",
-        mode=mode,
-    )
-    return [int(value) for value in found.inputs]
+from ..tables import text_table
+from .common import Options, emit
 
 
 def formats(options: Options, progress: Progress) -> int:

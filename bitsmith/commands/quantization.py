@@ -60,9 +60,27 @@ def quantize(options: Options, progress: Progress) -> int:
         options,
         result,
         f"{text_table(header, rows)}\n\n{result['weights']:,} weights, "
-        f"{result['bits_per_weight']:.3f} bits each, scales included\nwritten: {output}",
+        f"{result['bits_per_weight']:.3f} bits each, scales included\n"
+        f"{_kept_widths(result['accumulators'])}written: {output}",
     )
     return 0
+
+
+def _kept_widths(checks: list[dict[str, Any]]) -> str:
+    """One line about the accumulators that the layers keep to; nothing without any."""
+    if not checks:
+        return ""
+    inner = max(check["inner_bits"] for check in checks)
+    outer = [check["outer_bits"] for check in checks if check["outer_bits"] is not None]
+    widths = f"P_I {inner}" + (f" and P_O {max(outer)}" if outer else "")
+    modes = ", ".join(sorted({f"mode {check['mode']}" for check in checks}))
+    zeros = sum(check["sparsity"] for check in checks) / len(checks)
+    empty = sum(check["zero_channels"] for check in checks)
+    return (
+        f"proved on the final integers of {len(checks)} layers: no input can overflow {widths} "
+        f"({modes});\n{100 * zeros:.0f}% of weights are 0 (mean over layers), {empty} channels are "
+        "empty\n"
+    )
 
 
 def _quantize_matrix(options: Options) -> int:
@@ -70,7 +88,7 @@ def _quantize_matrix(options: Options) -> int:
     refuse_with_weights(options, except_for=("recipe", "format", "group_size", "scale_format"))
     if not options.format and not options.recipe:
         raise InputError("--weights needs --format, one of those that 'bitsmith formats' lists")
-    weights = load_matrix(options.weights, integers=False)
+    weights = load_matrix(options.weights)
     recipe = recipe_of(options)
     plan = layer_plan(recipe, ["weights"])
     if recipe.transforms or recipe.kv_cache or needs_inputs(plan) or plan["weights"] is None:

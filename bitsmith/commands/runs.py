@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 
+from configs.errors import InputError
 from configs.schema import load_run
 
 from .. import doctor as checks
@@ -48,9 +49,17 @@ def run(options: Options, progress: Progress) -> int:
 def report(options: Options, progress: Progress) -> int:
     """``bitsmith report``."""
     config, results = flow.load_results(options.folder)
-    path = write_report(options.folder, config, results)
-    lines = [layer_table(results), "", *summary_lines(config, results), f"written: {path}"]
-    summary = {"report": str(path), "summary": summary_lines(config, results)}
+    try:
+        summarized = summary_lines(config, results)
+        lines = [layer_table(results), "", *summarized]
+        path = write_report(options.folder, config, results)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise InputError(
+            f"the results in '{options.folder}' are those of another version of bitsmith: do them "
+            "again with 'bitsmith run'"
+        ) from None
+    lines.append(f"written: {path}")
+    summary = {"report": str(path), "summary": summarized}
     emit(options, summary, "\n".join(lines))
     return 0
 

@@ -8,10 +8,10 @@ from .checks import files_section, layer_section, limits_section, verification_s
 from .context import Run
 from .cost import cost_section
 from .cycles import cycle_section
+from .document import document
 from .header import header
 from .machine import machine_section
-from .markup import Markup, join, tag
-from .style import CSS, PAGE_CSS
+from .markup import join, tag
 from .timing import timing_section
 
 _SECTIONS = {
@@ -46,12 +46,4 @@ def page(config: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
         *built.values(),
         tag("footer", "Written by bitsmith from the JSON files of the run folder."),
     )
-    head = join(
-        tag("meta", charset="utf-8"),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"bitsmith: {config['name']}"),
-        Markup(f"<style>{CSS}{PAGE_CSS}</style>"),
-    )
-    document = tag("html", tag("head", head), tag("body", body), lang="en")
-    text = f"<!DOCTYPE html>\n{document}\n"
-    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return document(f"bitsmith: {config['name']}", body)

@@ -76,6 +76,17 @@ svg,.tile,tr,.alarm{break-inside:avoid}h2,h3{break-after:avoid}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
+#: rules for marks and curves
+MARK_CSS = """\
+.hollow{fill:none;stroke-width:2}.hollow.c0{stroke:var(--c0)}
+.hollow.c2{stroke:var(--c2)}.hollow.c7{stroke:var(--c7)}.hollow.c4{stroke:var(--c4)}
+.stroked{stroke-width:2;stroke-linecap:round}.stroked.c5{stroke:var(--c5)}.stroked.c1{stroke:var(--c1)}
+.curve{fill:none;stroke-width:2}.curve.c0{stroke:var(--c0)}.curve.c1{stroke:var(--c1)}
+.curve.c2{stroke:var(--c2)}.curve.c3{stroke:var(--c3)}.curve.c4{stroke:var(--c4)}
+.curve.c5{stroke:var(--c5)}.curve.c6{stroke:var(--c6)}.curve.c7{stroke:var(--c7)}
+svg.key{display:inline-block;width:14px;height:14px;vertical-align:-2px;margin:0}
+"""
+
 #: rules that only a whole page needs, after those above; drawings on their own do without
 PAGE_CSS = """\
 td code{font-size:12.5px;overflow-wrap:normal}

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal, Value, signed
 from amaranth.lib import data
 
 from hw.pe import SerialPE, activation_shape, shift_select_bits
+from hw.terms import term_layout
 from sw.accumulators.schedule import (
     Schedule,
     StepRanges,
@@ -31,7 +32,8 @@ from sw.accumulators.width import signed_width
 from sw.formats import Term, TermTable
 
 from .checks import Checks
-from .lanes import added, count_negatives, lane_products
+from .lanes import count_negatives, lane_products
+from .netlist import place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,9 @@ class GroupOfWeights:
     lanes, activation_bits, activation_signed, bits, mode, adders : as in
         :class:`hw.pe.SerialPE`.
     activations : smallest and largest activation, both inclusive.
+    pipeline : as in :class:`hw.pe.SerialPE`. With stages, the PE's inputs are free and only what
+        its accumulator is given is tied to the step, which is what ``LaneSum`` proves of it.
+    netlist : Verilog to prove instead of the component, see :mod:`hw.proofs.netlist`.
     """
 
     terms: TermTable
@@ -60,6 +65,8 @@ class GroupOfWeights:
     bits: int
     mode: str
     adders: str = "chain"
+    pipeline: tuple[str, ...] = ()
+    netlist: str = ""
 
     @property
     def schedule(self) -> Schedule:
@@ -102,9 +109,36 @@ class GroupOfWeights:
         gains = [self.gains(s) for s in range(step - step % self.terms.slots, step)]
         return [sum(lane) for lane in zip(*gains, strict=True)] or [0] * self.lanes
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the PE has registers between its lanes and the accumulator beside the first."""
+        return bool({"products", "sums", "shift"} & set(self.pipeline))
+
+    def pe(self) -> SerialPE:
+        """The component."""
+        return SerialPE(
+            terms=self.terms,
+            lanes=self.lanes,
+            activation_bits=self.activation_bits,
+            activation_signed=self.activation_signed,
+            bits=self.bits,
+            mode=self.mode,
+            adders=self.adders,
+            pipeline=self.pipeline,
+        )
+
     def build(self, m: Module) -> Checks:
         """The PE, fed with this group over and over, in any rhythm."""
         return _PEHarness(self, m).checks
+
+
+class _Inputs:
+    """Terms and activations of a step, shaped as the PE's."""
+
+    def __init__(self, pe: SerialPE) -> None:
+        self.terms_in = Signal(data.ArrayLayout(term_layout(pe.terms), pe.lanes))
+        shape = activation_shape(pe.activation_bits, is_signed=pe.activation_signed)
+        self.activations = Signal(data.ArrayLayout(shape, pe.lanes))
 
 
 class _PEHarness:
@@ -114,17 +148,15 @@ class _PEHarness:
         self.group = group
         self.m = m
         self.checks = Checks(m)
-        self.pe = SerialPE(
-            terms=group.terms,
-            lanes=group.lanes,
-            activation_bits=group.activation_bits,
-            activation_signed=group.activation_signed,
-            bits=group.bits,
-            mode=group.mode,
-            adders=group.adders,
-        )
-        m.submodules.pe = self.pe
-        count_negatives(m, self.pe)
+        self.pe = group.pe()
+        self.added = place(m, self.checks, self.pe, group.netlist)
+        # what the step hands to the lanes; behind pipeline stages the PE's own inputs came earlier
+        self.inputs: SerialPE | _Inputs = self.pe
+        if group.is_late:
+            self.inputs = _Inputs(self.pe)
+            self._free_inputs()
+        else:
+            count_negatives(m, self.pe)
         ranges = group.ranges()
         # by step: chunk-major, as the steps come
         self.low = ranges.low[:, 0, :, 0].T.reshape(-1).tolist()
@@ -136,9 +168,16 @@ class _PEHarness:
         self._model()
         self._state()
 
+    def _free_inputs(self) -> None:
+        """Anything at those ports of the PE whose effect comes later."""
+        for name in ("terms_in", "activations", "negatives", "shift_select"):
+            if name in self.pe.signature.members:
+                port = Value.cast(getattr(self.pe, name))
+                self.m.d.comb += port.eq(self.checks.any_input(f"free_{name}", len(port)))
+
     def _issue(self) -> None:
         """Offer a step in any cycle, and anything without a meaning in the others."""
-        m, group, pe, checks = self.m, self.group, self.pe, self.checks
+        m, group, pe, checks = self.m, self.group, self.inputs, self.checks
         self.step = Signal(range(max(2, group.steps)))
         shape = activation_shape(group.activation_bits, is_signed=group.activation_signed)
         layout = data.ArrayLayout(shape, group.lanes)
@@ -169,7 +208,7 @@ class _PEHarness:
             for step in range(self.group.steps):
                 with self.m.Case(step):
                     for lane, term in enumerate(self.group.step_terms(step)):
-                        fields = self.pe.terms_in[lane]
+                        fields = self.inputs.terms_in[lane]
                         self.m.d.comb += [
                             fields.present.eq(term.present),
                             fields.negative.eq(term.negative),
@@ -189,7 +228,7 @@ class _PEHarness:
             self.last.eq(self.issued & (self.now == group.steps - 1)),
             pe.last.eq(self.last),
         ]
-        if shift_select_bits(group.terms):
+        if shift_select_bits(group.terms) and not group.is_late:
             shifts = group.terms.base_shifts
             with m.Switch(self._slot(self.now)):
                 for slot, shift in enumerate(shifts):
@@ -285,8 +324,14 @@ class _PEHarness:
             checks.always(f"done sum {lane}", sums[group.lanes + lane - 1] == total)
         for node, parts in enumerate(zip(*self.sums.values(), strict=True)):
             done, gain, after = parts
-            checks.always(f"sum {node}", self._low_bits(done + gain) == after)
-        checks.always("lanes together", self._low_bits(self.before + self.gained) == self.reached)
+            enough = self._nodes_below(node)
+            checks.always(f"sum {node}", self._low_bits(done + gain) == after, enough)
+        whole = f"sum {len(self.sums['gain']) - 1}"
+        checks.always(
+            "lanes together",
+            self._low_bits(self.before + self.gained) == self.reached,
+            ("cut before", "cut reached", whole),
+        )
         self._lane_sum()
         register = checks.observe("pe.accumulator.ring", signed(group.bits))
         checks.always("register", register == self._kept(self.before))
@@ -297,16 +342,27 @@ class _PEHarness:
         checks.reachable("a group is finished", self.last)
         checks.reachable("a step after a pause", self.issue & ~self.issued & (self.now != 0))
 
+    def _nodes_below(self, node: int) -> tuple[str, ...]:
+        """What a sum of lanes follows from; the lanes come first, then sums of two, three ..."""
+        lane = node - self.group.lanes + 1
+        if lane < 1:
+            return ()
+        below = 0 if lane == 1 else node - 1
+        cuts = (f"cut {name} sum {lane}" for name in ("gain", "after"))
+        return (f"sum {below}", f"sum {lane}", f"done sum {lane}", *cuts)
+
     def _lane_sum(self) -> None:
         """What the PE adds: the gain of the step, or nothing."""
-        checks, issued = self.checks, self.issued
+        checks, issued, lanes = self.checks, self.issued, range(self.group.lanes)
         shift = Array(self.group.terms.base_shifts)[self._slot(self.now)]
-        products = [self._low_bits(p << shift) for p in lane_products(self.m, self.pe)]
+        products = [self._low_bits(p << shift) for p in lane_products(self.m, self.inputs)]
         for lane, product in enumerate(products):
             checks.always(f"product {lane}", product == Mux(issued, self.gain[lane], 0))
         total = self._chain("product", products)[-1]
-        checks.assume("lane sum", total == added(self.pe))
-        checks.always("gain", total == Mux(issued, self.gained, 0))
+        checks.assume("lane sum", total == self.added)
+        chains = [f"cut {name} sum {n}" for name in ("product", "gain") for n in lanes[1:]]
+        enough = (*(f"product {lane}" for lane in lanes), *chains)
+        checks.always("gain", total == Mux(issued, self.gained, 0), enough)
 
     def _kept(self, exact):
         """Saturating and flagging registers hold the sum itself, wrapping ones its low bits."""

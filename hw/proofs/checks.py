@@ -1,5 +1,6 @@
 """What a harness states about its block: assertions, assumptions and covers, each with a name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from amaranth.asserts import AnyConst, AnySeq, Initial
@@ -17,6 +18,8 @@ class Checks:
     ----------
     asserts, assumes, covers : names of the properties, in the order in which they were added.
     observed : port of the harness -> hierarchical name of the register that it shows.
+    netlist : Verilog of a module that the harness instantiates; empty for none.
+    enough : assertion -> the statements from which alone its induction step is shown.
     first : the first cycle.
     """
 
@@ -26,14 +29,28 @@ class Checks:
     covers: list[str] = field(default_factory=list)
     observed: dict[str, str] = field(default_factory=dict)
     ports: list[Signal] = field(default_factory=list)
+    netlist: str = ""
+    enough: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.first = Signal(name="first_cycle")
         self.m.d.comb += self.first.eq(Initial())
         self.assume("reset first", ~self.first | ResetSignal())
 
-    def always(self, name: str, condition) -> None:
-        """``condition`` holds in every cycle after the first."""
+    def always(self, name: str, condition, enough: Sequence[str] = ()) -> None:
+        """``condition`` holds in every cycle after the first.
+
+        Parameters
+        ----------
+        enough : names of assumptions and earlier assertions which imply the condition, in the same
+            cycle and whatever the design does. Induction shows that from these and nothing else,
+            so that the solver is not distracted; empty for all that is known.
+        """
+        missing = [other for other in enough if other not in (*self.asserts, *self.assumes)]
+        if missing:
+            raise ValueError(f"'{name}' is to follow from '{missing[0]}', which is not stated yet")
+        if enough:
+            self.enough[name] = tuple(enough)
         self._add(self.asserts, name)
         self.m.d.comb += Assert(self.first | condition, name)
 

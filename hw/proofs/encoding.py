@@ -33,18 +33,20 @@ class Encoding:
     wires: dict[str, int]
 
     def state(self, cycle: int, *, initial: bool) -> str:
-        """Variables and definitions of one cycle, its assumptions included.
+        """Variables and definitions of one cycle.
 
         ``initial`` says whether the cycle is the one in which the design starts.
         """
         first = "true" if initial else "false"
-        start = [f"(assert |top_i@{cycle}|)"] if initial else []
         return "\n".join(
             [f"(define-fun |top_is@{cycle}| () Bool {first})"]
             + [_at(s, cycle) for s in self.statements]
-            + start
-            + [f"(assert |top_h@{cycle}|)", f"(assert |top_u@{cycle}|)"]
         )
+
+    def known(self, cycle: int, *, initial: bool) -> str:
+        """What is taken for granted in a cycle; its state must have been declared."""
+        names = ["top_i", "top_h", "top_u"] if initial else ["top_h", "top_u"]
+        return "\n".join(f"(assert |{name}@{cycle}|)" for name in names)
 
     def step(self, cycle: int) -> str:
         """``cycle`` is followed by the next one; both must have been declared."""
@@ -57,6 +59,13 @@ class Encoding:
     def all_hold(self, cycle: int) -> str:
         """All assertions in a cycle, as an expression."""
         return f"|top_a@{cycle}|"
+
+    def equals(self, name: str, cycle: int, value: int) -> str:
+        """Whether a wire has ``value``, not negative, in a cycle, as an expression."""
+        constant = f"(_ bv{value} {self.wires[name]})"
+        if self.wires[name] == 1:
+            constant = str(bool(value)).lower()
+        return f"(= |top_n {name}@{cycle}| {constant})"
 
     def values(self, names: Sequence[str], cycle: int) -> str:
         """A request for the values of wires in a cycle."""

@@ -1,8 +1,9 @@
 """What a PE adds in a step is the sum of its lanes, for all terms and activations."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
 
 from hw.pe import SerialPE, shift_select_bits
 from hw.pe.base import PART_LANES, balanced_sum
@@ -10,6 +11,7 @@ from hw.pe.serial import CHAIN_LANES
 from sw.formats import TermTable
 
 from .checks import Checks
+from .netlist import place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class LaneSum:
     ----------
     terms, lanes, activation_bits, activation_signed, adders, pipeline : as in
         :class:`hw.pe.SerialPE`.
+    bits, mode : of the accumulator, which plays no part.
+    netlist : Verilog to prove instead of the component, see :mod:`hw.proofs.netlist`.
     """
 
     terms: TermTable
@@ -31,6 +35,9 @@ class LaneSum:
     activation_signed: bool = True
     adders: str = "chain"
     pipeline: tuple[str, ...] = ()
+    bits: int = 1
+    mode: str = "wrap"
+    netlist: str = ""
 
     @property
     def cycles(self) -> int:
@@ -40,18 +47,17 @@ class LaneSum:
     def build(self, m: Module) -> Checks:
         """Terms, activations and the choice of the base shift are free in every cycle."""
         checks = Checks(m)
-        # the accumulator plays no part
         pe = SerialPE(
             terms=self.terms,
             lanes=self.lanes,
             activation_bits=self.activation_bits,
             activation_signed=self.activation_signed,
-            bits=1,
-            mode="wrap",
+            bits=self.bits,
+            mode=self.mode,
             adders=self.adders,
             pipeline=self.pipeline,
         )
-        m.submodules.pe = pe
+        added = place(m, checks, pe, self.netlist)
         count_negatives(m, pe)
         for port in (pe.terms_in, pe.activations):
             bits = port.as_value()
@@ -82,13 +88,13 @@ class LaneSum:
             m.d.sync += age.eq(age + 1)
         filled = age == self.cycles
         checks.always("age", age <= self.cycles)
-        checks.always("lane sum", ~filled | (total == added(pe)))
+        checks.always("lane sum", ~filled | (total == added))
         checks.reachable("a negative sum", filled & (total < 0))
         checks.reachable("a positive sum", filled & (total > 0))
         return checks
 
 
-def lane_products(m: Module, pe: SerialPE) -> list[Signal]:
+def lane_products(m: Module, pe: Any) -> list[Signal]:
     """Term times activation of every lane of ``pe``, one cycle later, by plain negation."""
     products = []
     for lane, term in enumerate(pe.terms_in):
@@ -105,12 +111,6 @@ def count_negatives(m: Module, pe: SerialPE) -> None:
     """Feed the number of negative terms to a PE that wants it."""
     if "negatives" in pe.signature.members:
         m.d.comb += pe.negatives.eq(sum(term.negative for term in pe.terms_in))
-
-
-def added(pe: SerialPE) -> Value:
-    """What the accumulator of ``pe`` adds in this cycle."""
-    addend = pe.accumulator.addend
-    return -addend if pe.accumulator.subtract else addend
 
 
 def _sums_of(products: list, lanes: int) -> list:

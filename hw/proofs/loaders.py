@@ -1,6 +1,7 @@
 """The loaders split and queue their stream, and lose, double or reorder nothing."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetSignal, Signal
 
@@ -69,9 +70,11 @@ class Loader:
                 token=loader.beats.payload,
                 leave=out.valid & out.ready,
                 result=out.payload,
-                expected=lambda token, bits=bits: token[:bits],
+                expected=partial(_low_bits, bits=bits),
                 places=[
-                    Place(occupied=p.occupied, content=p.content, stored=lambda t, b=bits: t[:b])
+                    Place(
+                        occupied=p.occupied, content=p.content, stored=partial(_low_bits, bits=bits)
+                    )
                     for p in queue_places(checks, f"loader.{plural}", width=bits, depth=depth)
                 ],
             )
@@ -148,3 +151,7 @@ def queue_places(checks: Checks, path: str, *, width: int, depth: int) -> list[P
         word = Array(words)[Mux(index >= depth, index - depth, index)]
         places.append(Place(occupied=level > number, content=word))
     return places
+
+
+def _low_bits(token, bits: int):
+    return token[:bits]

@@ -142,8 +142,9 @@ class _DrainHarness:
         self.stage: list[Value] = []
         if spec.requantizer is not None:
             path, config = "drain.requantizer", spec.requantizer
-            shape = {"cols": spec.cols, "bits": spec.bits, "config": config}
-            self.stage = _first_stage(self.checks, path, **shape)
+            self.stage = _first_stage(
+                self.checks, path, cols=spec.cols, bits=spec.bits, config=config
+            )
         self._feed()
         self._owes()
         self._state()
@@ -236,6 +237,7 @@ class _DrainHarness:
         """A result times its multiplier."""
         spec = self.spec
         value = self.tile.word_select(row * spec.cols + col, spec.bits).as_signed()
+        assert spec.requantizer is not None
         bits = spec.requantizer.multiplier_bits
         return value * self.block.parameters.word_select(col, bits)
 

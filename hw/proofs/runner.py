@@ -22,38 +22,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from amaranth.back import rtlil
-from amaranth.hdl import Fragment, Module
-
-from hw.emit import run_yosys
+from amaranth.hdl import Module
 
 from .checks import Checks
-from .encoding import Encoding, read_encoding
+from .encoding import Encoding
+from .script import Script
+from .translation import encode
 
 SOLVER = "yices-smt2"
-
-_CHECK = re.compile(r'(  cell \$check \S+\n    parameter \\FORMAT )"([^"]*)"')
-# `proc` without -norom would turn switches into memories, whose contents induction does not know;
-# without initial values a register holds anything until it is reset
-_SCRIPT = """
-read_rtlil {source}
-hierarchy -top top
-proc -norom
-flatten
-memory_map
-{observe}
-setattr -unset init w:*
-async2sync
-chformal -lower
-dffunmap
-wreduce
-opt_clean
-write_smt2 -wires {target}
-"""
+_MISSING = "{} is not installed: pip install 'bitsmith[formal]'"
 
 
 class MissingSolver(RuntimeError):
@@ -107,7 +89,7 @@ class Verdict:
 def missing_solver() -> str | None:
     """Why no proof can run, in one sentence; ``None`` if it can."""
     if _solver() is None:
-        return f"{SOLVER} is not installed: pip install 'bitsmith[formal]'"
+        return _MISSING.format(SOLVER)
     return None
 
 
@@ -143,25 +125,69 @@ def cover(harness: Harness, *, depth: int, timeout_s: float = 600) -> Verdict:
     return _Job(harness).cover(depth, timeout_s)
 
 
+def scripts(harness: Harness, *, depth: int = 1, search: int = 3) -> dict[str, Script]:
+    """What :func:`prove` asks the solver, to be kept: ``base`` and ``step``.
+
+    They prove the harness if every answer is ``unsat``, but for the last one of ``base``, which is
+    ``sat``: there are runs. Parameters and errors as :func:`prove`.
+    """
+    job = _Job(harness)
+    step = job.induction_script(depth)
+    return {"base": job.search_script(max(search, depth + 1)), "step": step}
+
+
+def failing_step(harness: Harness, asked: tuple[str, ...], given: dict[str, int]) -> Script:
+    """Whether the induction fails in one of the assertions ``asked``, all others taken as true.
+
+    Parameters
+    ----------
+    given : values of named signals in the step's second cycle, which spare the solver a search.
+    """
+    job = _Job(harness)
+    script = Script()
+    job._declare(script, range(2))
+    job._suppose(script, 1)
+    for name, value in given.items():
+        script.add(f"(assert {job.encoding.equals(name, 1, value)})")
+    for name in job.checks.asserts:
+        holds = job.encoding.holds("assert", name, 1)
+        if name in asked:
+            script.ask(f"1 {name}", f"(not {holds})")
+        else:
+            script.add(f"(assert {holds})")
+    return script
+
+
+def answers(text: str, *, timeout_s: float = 600) -> list[str] | None:
+    """The solver's words to a script, one per question; ``None`` if it took too long.
+
+    Raises
+    ------
+    MissingSolver : see :func:`missing_solver`.
+    RuntimeError : the solver did not understand the script.
+    """
+    solver = _solver()
+    if solver is None:
+        raise MissingSolver(_MISSING.format(SOLVER))
+    return _answers(solver, text, timeout_s)
+
+
 class _Job:
     """One harness, encoded and checked."""
 
     def __init__(self, harness: Harness) -> None:
-        self.solver = _solver()
-        if self.solver is None:
-            raise MissingSolver(missing_solver())
+        solver = _solver()
+        if solver is None:
+            raise MissingSolver(_MISSING.format(SOLVER))
+        self.solver = solver
         m = Module()
         self.checks = harness.build(m)
-        self.encoding = _encode(m, self.checks)
+        self.encoding = encode(m, self.checks)
         _compare_properties(self.checks, self.encoding)
 
     def search(self, depth: int, timeout_s: float) -> Verdict:
         """From the reset cycle on, cycle by cycle."""
-        script = _Script()
-        for cycle in range(depth):
-            self._declare(script, cycle, initial=cycle == 0)
-            self._check_assertions(script, cycle)
-        script.ask("runs", None)
+        script = self.search_script(depth)
         answers = self._solve(script, timeout_s)
         if answers is not None and "sat" not in answers and "unknown" not in answers:
             raise Contradiction(f"no run of {depth} cycles satisfies the assumptions")
@@ -169,64 +195,104 @@ class _Job:
 
     def induction(self, depth: int, base: Verdict, timeout_s: float) -> Verdict:
         """From any state, after ``depth`` cycles in which the assertions hold."""
-        script = _Script()
-        for cycle in range(depth + 1):
-            self._declare(script, cycle, initial=False)
-            if cycle < depth:
-                script.add(f"(assert {self.encoding.all_hold(cycle)})")
-        self._check_assertions(script, depth)
+        script = self.induction_script(depth)
         answers = self._solve(script, timeout_s)
         return self._verdict("induction", "proved", script, answers, base.depth, timeout_s)
+
+    def search_script(self, depth: int) -> Script:
+        """The questions of :meth:`search`, and whether there is any run at all."""
+        script = Script()
+        for cycle in range(depth):
+            self._start(script, cycle)
+            self._check_assertions(script, cycle)
+        script.ask("runs", None)
+        return script
+
+    def induction_script(self, depth: int) -> Script:
+        """Any state and ``depth`` cycles in which the assertions hold; is the next like them?"""
+        script = Script()
+        self._declare(script, range(depth + 1))
+        # while nothing is taken for granted, those that need little
+        for name, enough in self.checks.enough.items():
+            facts = [self._holds(other, depth) for other in enough]
+            script.ask(
+                f"{depth} {name}", f"(and {' '.join(facts)} (not {self._holds(name, depth)}))"
+            )
+        self._suppose(script, depth)
+        self._check_assertions(script, depth, shown=self.checks.enough)
+        return script
 
     def cover(self, depth: int, timeout_s: float) -> Verdict:
         """Covers from the reset cycle on; the assertions play no part."""
         if not self.checks.covers:
             raise LostProperty("the harness states no cover")
-        script = _Script()
+        script = Script()
         for cycle in range(depth):
-            self._declare(script, cycle, initial=cycle == 0)
+            self._start(script, cycle)
             for name in self.checks.covers:
                 script.ask(f"{cycle} {name}", self.encoding.holds("cover", name, cycle))
-        answers = self._solve(script, timeout_s, stop=False)
-        common = {"assertions": len(self.checks.asserts), "depth": depth, "phase": "cover"}
+        answers = self._solve(script, timeout_s)
+        common: dict[str, Any] = {"assertions": len(self.checks.asserts), "depth": depth}
+        common["phase"] = "cover"
         if answers is None:
             return Verdict(status="timeout", **common)
         reached: dict[str, int] = {}
         for question, answer in zip(script.questions, answers, strict=True):
-            cycle, _, name = question.partition(" ")
+            number, _, name = question.partition(" ")
             if answer == "sat":
-                reached.setdefault(name, int(cycle))
+                reached.setdefault(name, int(number))
         missed = tuple(name for name in self.checks.covers if name not in reached)
         if missed:
             return Verdict(status="unreached", failed=missed, reached=reached, **common)
         return Verdict(status="reached", reached=reached, **(common | {"phase": ""}))
 
-    def _declare(self, script: "_Script", cycle: int, *, initial: bool) -> None:
-        script.add(self.encoding.state(cycle, initial=initial))
+    def _start(self, script: Script, cycle: int) -> None:
+        """One more cycle of a run from reset on."""
+        script.add(self.encoding.state(cycle, initial=cycle == 0))
+        script.add(self.encoding.known(cycle, initial=cycle == 0))
         if cycle:
             script.add(self.encoding.step(cycle - 1))
 
-    def _check_assertions(self, script: "_Script", cycle: int) -> None:
-        """Ask for a violation of each assertion; then use it for the next."""
+    def _declare(self, script: Script, cycles: Iterable[int]) -> None:
+        """Variables of some cycles from any state on, about which nothing is known."""
+        for cycle in cycles:
+            script.add(self.encoding.state(cycle, initial=False))
+
+    def _suppose(self, script: Script, depth: int) -> None:
+        """``depth`` cycles in which the assertions hold, and the one that follows."""
+        for cycle in range(depth + 1):
+            script.add(self.encoding.known(cycle, initial=False))
+            if cycle:
+                script.add(self.encoding.step(cycle - 1))
+            if cycle < depth:
+                script.add(f"(assert {self.encoding.all_hold(cycle)})")
+
+    def _holds(self, name: str, cycle: int) -> str:
+        kind = "assert" if name in self.checks.asserts else "assume"
+        return self.encoding.holds(kind, name, cycle)
+
+    def _check_assertions(self, script: Script, cycle: int, shown: Collection[str] = ()) -> None:
+        """Ask for a violation of each assertion not yet ``shown``; then use it for the next."""
         for name in self.checks.asserts:
             holds = self.encoding.holds("assert", name, cycle)
-            script.ask(f"{cycle} {name}", f"(not {holds})")
+            if name not in shown:
+                script.ask(f"{cycle} {name}", f"(not {holds})")
             script.add(f"(assert {holds})")
 
-    def _solve(self, script: "_Script", timeout_s: float, *, stop: bool = True) -> list[str] | None:
-        return _answers(self.solver, script.text(), timeout_s, stop=stop)
+    def _solve(self, script: Script, timeout_s: float) -> list[str] | None:
+        return _answers(self.solver, script.text(), timeout_s)
 
     def _verdict(
         self,
         phase: str,
         success: str,
-        script: "_Script",
+        script: Script,
         answers: list[str] | None,
         depth: int,
         timeout_s: float,
     ) -> Verdict:
         """Success if no question about an assertion was answered with an example."""
-        common = {"assertions": len(self.checks.asserts), "depth": depth}
+        common: dict[str, Any] = {"assertions": len(self.checks.asserts), "depth": depth}
         if answers is None or "unknown" in answers:
             return Verdict(status="timeout", phase=phase, **common)
         asked = [q for q in script.questions if q != "runs"]
@@ -248,68 +314,11 @@ class _Job:
         names = [name for name in self.encoding.wires if not name.startswith("$")]
         requests = [self.encoding.values(names, cycle) for cycle in range(last + 1)]
         reply = _run_solver(self.solver, "\n".join([text, *requests]), timeout_s) or ""
-        values = dict.fromkeys(names, ())
+        values: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
         for name, bits in re.findall(r"\(\|top_n ([^|]+)@\d+\| (true|false|#b[01]+)\)", reply):
             value = int(bits[2:], 2) if bits.startswith("#") else int(bits == "true")
             values[name] = (*values[name], value)
         return values
-
-
-class _Script:
-    """Statements for the solver, and the questions among them."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = ["(set-option :produce-models true)", "(set-logic QF_BV)"]
-        self.questions: list[str] = []
-        self._ends: dict[str, int] = {}
-
-    def add(self, text: str) -> None:
-        """A statement without an answer."""
-        self.parts.append(text)
-
-    def ask(self, name: str, condition: str | None) -> None:
-        """Whether some run brings about ``condition``; the answer does not bind later ones."""
-        self.parts.append("(push 1)")
-        if condition is not None:
-            self.parts.append(f"(assert {condition})")
-        self.parts.append("(check-sat)")
-        self._ends[name] = len(self.parts)
-        self.parts.append("(pop 1)")
-        self.questions.append(name)
-
-    def text(self) -> str:
-        """The whole script."""
-        return "\n".join(self.parts)
-
-    def up_to(self, question: str) -> str:
-        """The script up to a question, without those before it."""
-        parts = self.parts[: self._ends[question]]
-        asked = [i for i, part in enumerate(parts[:-1]) if part == "(check-sat)"]
-        return "\n".join(part for i, part in enumerate(parts) if i not in asked)
-
-
-def _encode(m: Module, checks: Checks) -> Encoding:
-    """Through Yosys, with a check's message as its name."""
-
-    def named(check: re.Match[str]) -> str:
-        return f'  attribute \\src "{check[2].replace(" ", "_")}"\n{check[1]}""'
-
-    text = rtlil.convert(Fragment.get(m, None), name="top", ports=checks.ports, emit_src=False)
-    observe = "".join(
-        f"delete -port w:{port}\nconnect -nounset -set {port} {path}\n"
-        for port, path in checks.observed.items()
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "design.il", Path(folder) / "design.smt2"
-        source.write_text(_CHECK.sub(named, text))
-        try:
-            run_yosys(_SCRIPT.format(source=source, target=target, observe=observe))
-        except RuntimeError as error:
-            missing = re.search(r"Failed to parse set rhs expression `(.*)'", str(error))
-            if missing:
-                raise LookupError(f"the block has no register '{missing[1]}'") from None
-            raise
-        return read_encoding(target.read_text())
 
 
 def _compare_properties(checks: Checks, encoding: Encoding) -> None:
@@ -350,12 +359,12 @@ def _run_solver(solver: str, script: str, timeout_s: float) -> str | None:
     return done.stdout + done.stderr
 
 
-def _answers(solver: str, script: str, timeout_s: float, *, stop: bool) -> list[str] | None:
+def _answers(solver: str, script: str, timeout_s: float) -> list[str] | None:
     """One word per question."""
     reply = _run_solver(solver, script, timeout_s)
     if reply is None:
         return None
-    answers = reply.split()
-    if any(answer not in ("sat", "unsat", "unknown") for answer in answers):
+    words = reply.split()
+    if any(word not in ("sat", "unsat", "unknown") for word in words):
         raise RuntimeError(f"{SOLVER} failed: {reply[-2000:]}")
-    return answers
+    return words

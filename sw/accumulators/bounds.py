@@ -24,7 +24,8 @@ from configs.errors import InputError
 from sw.formats import TermTable
 
 from .checks import Integers, Mode, Stage, check_word, input_bounds, integer, integer_array
-from .schedule import Schedule, exact_dtype, largest_product, step_ranges
+from .compiled import group_ranges
+from .schedule import Schedule, exact_dtype, largest_product
 from .width import signed_width, signed_widths
 
 #: Weights handled at a time, so that memory does not grow with the layer.
@@ -70,10 +71,16 @@ class LayerBounds:
     Attributes
     ----------
     input_low, input_high : range of every activation, both inclusive.
-    group_size, lanes, slots : the schedule that the step ranges hold for.
+    group_size, lanes, slots : the schedule that the step ranges hold for; no group is longer than a
+        row.
     inner : range of the inner accumulator, worst group of each channel.
     outer : range of the outer accumulator, given that the inner one holds; ``None`` without scales.
     l1 : largest sum of absolute weights of a group, (N,), for the bounds of the literature.
+    weight_bits : width of the narrowest signed type that holds every weight, likewise.
+    order : name of the order of additions, see :mod:`sw.accumulators.orders`; ``slots`` is the
+        machine's.
+    corrected : range of the sums of whole rows after the input's zero point is subtracted, where
+        the registers above sum codes that have one.
     """
 
     input_low: int
@@ -84,6 +91,9 @@ class LayerBounds:
     inner: StageRange
     outer: StageRange | None
     l1: Integers
+    weight_bits: int
+    order: str = "slots"
+    corrected: StageRange | None = None
 
     @property
     def channels(self) -> int:
@@ -172,19 +182,22 @@ def layer_bounds(
     outer = levels if outer_levels is None else integer_array(outer_levels, "outer levels", ndim=2)
     if outer.shape != levels.shape:
         raise InputError(f"outer levels have shape {outer.shape}, the levels {levels.shape}")
-    bound = max(largest_product(schedule, part, low, high) for part in (levels, outer))
+    ends, outer_ends = _ends(levels), None if outer is levels else _ends(outer)
+    parts = [ends] if outer_ends is None else [ends, outer_ends]
+    bound = max(largest_product(schedule, part, low, high) for part in parts)
     corrected = None if outer_levels is None else outer
     blocks = _blocks(levels, corrected, scales, schedule, (low, high), bound)
     joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
     return LayerBounds(
         input_low=low,
         input_high=high,
-        group_size=schedule.group_size,
+        group_size=schedule.group_length,
         lanes=schedule.lanes,
         slots=schedule.slots,
         inner=_stage_range(joined[1:5]),
         outer=None if scales is None else _stage_range(joined[5:9]),
         l1=joined[0],
+        weight_bits=signed_width(int(ends[0]), int(ends[1])),
     )
 
 
@@ -212,20 +225,21 @@ def single_stage_bounds(weights: ArrayLike, input_range: tuple[int, int]) -> Lay
 
 def overflowing_channels(
     bounds: LayerBounds,
-    inner_bits: int,
+    inner_bits: int | None,
     outer_bits: int | None,
     inner_mode: Mode,
     outer_mode: Mode,
 ) -> list[Overflow]:
     """Every channel that some input can overflow at the given widths, inner stage first.
 
-    ``outer_bits`` may be ``None`` to look at the inner stage alone.
+    Bits may be ``None`` to leave a stage out.
     """
-    wanted: list[tuple[Stage, int, Mode]] = [("inner", inner_bits, inner_mode)]
-    if outer_bits is not None:
-        wanted.append(("outer", outer_bits, outer_mode))
+    wanted: tuple[tuple[Stage, int | None, Mode], ...]
+    wanted = (("inner", inner_bits, inner_mode), ("outer", outer_bits, outer_mode))
     found = []
     for stage, bits, mode in wanted:
+        if bits is None:
+            continue
         held = integer(bits, f"{stage} accumulator bits", least=1)
         range_ = bounds.stage(stage)
         needed, low, high = range_.bits(mode), range_.low(mode), range_.high(mode)
@@ -273,27 +287,25 @@ def _blocks(
     bound: int,
 ) -> Iterator[list[Integers]]:
     """L1, inner range and, with scales, outer range of a few channels at a time."""
-    dtype = exact_dtype(bound)
     rows = max(1, BLOCK_WEIGHTS // schedule.length)
     whole = replace(schedule, terms=None)  # the outer stage sees whole products
     for first in range(0, len(levels), rows):
-        steps = step_ranges(levels[first : first + rows], schedule, *input_range, dtype)
-        lows, highs = steps.group_low, steps.group_high
-        block = [
-            steps.l1.max(axis=0),
-            lows.min(axis=0),
-            highs.max(axis=0),
-            steps.low.min(axis=(0, 1, 2)),
-            steps.high.max(axis=(0, 1, 2)),
-        ]
+        sums = group_ranges(levels[first : first + rows], schedule, *input_range, bound)
+        lows, highs = sums.group_low, sums.group_high
+        block = [sums.l1, lows.min(axis=0), highs.max(axis=0), sums.step_low, sums.step_high]
         if scales is not None:
             codes = scales[first : first + rows]
             if outer_levels is not None:
-                sums = step_ranges(outer_levels[first : first + rows], whole, *input_range, dtype)
+                sums = group_ranges(outer_levels[first : first + rows], whole, *input_range, bound)
                 lows, highs = sums.group_low, sums.group_high
             lows, highs = outer_sums(lows, codes, bound), outer_sums(highs, codes, bound)
             block += [lows[-1], highs[-1], lows.min(axis=0), highs.max(axis=0)]
         yield block
+
+
+def _ends(levels: Integers) -> Integers:
+    """Smallest and largest level, (2,): all that a bound on the sums depends on."""
+    return np.array([levels.min(), levels.max()], dtype=levels.dtype)
 
 
 def _stage_range(ends: list[Integers]) -> StageRange:

@@ -69,6 +69,11 @@ class Schedule:
         return min(self.group_size, self.length)
 
     @property
+    def chunk_length(self) -> int:
+        """Weights in the longest chunk."""
+        return min(self.lanes, self.group_length)
+
+    @property
     def groups(self) -> int:
         """Groups per row."""
         return -(-self.length // self.group_size)
@@ -85,12 +90,12 @@ class Schedule:
     @cached_property
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Group, chunk and lane of every weight, each (K,)."""
-        group, inside = np.divmod(np.arange(self.length), self.group_size)
-        chunk, lane = np.divmod(inside, self.lanes)
+        group, inside = np.divmod(np.arange(self.length), self.group_length)
+        chunk, lane = np.divmod(inside, self.chunk_length)
         return group, chunk, lane
 
     @cached_property
-    def _lookup(self) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]]:
+    def lookup(self) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]]:
         """Lowest level; partial value by (slot, level above it); whether that level exists.
 
         The last column is the padding: it exists and adds 0.
@@ -107,25 +112,25 @@ class Schedule:
         """A bound on the magnitude of every partial value of ``levels``."""
         if self.terms is None:
             return max(abs(int(levels.min())), abs(int(levels.max())))
-        return int(np.abs(self._lookup[1]).max())
+        return int(np.abs(self.lookup[1]).max())
 
     def partials(self, levels: Integers, dtype: Any) -> Iterator[Integers]:
         """Partial values of ``levels`` (n, K) after each slot in turn.
 
-        Each is (lanes, groups, chunks, n) of ``dtype``, 0 where a group or chunk is ragged.
+        Each is (chunk length, groups, chunks, n) of ``dtype``, 0 where a group or chunk is ragged.
 
         Raises
         ------
         InputError : a level is not in the term table.
         """
         group, chunk, lane = self.positions
-        shape = (self.lanes, self.groups, self.chunks, len(levels))
+        shape = (self.chunk_length, self.groups, self.chunks, len(levels))
         if self.terms is None:
             whole = np.zeros(shape, dtype=dtype)
             whole[lane, group, chunk] = levels.T
             yield whole
             return
-        lowest, partials, exists = self._lookup
+        lowest, partials, exists = self.lookup
         padding = len(exists) - 1
         if int(levels.min()) < lowest or int(levels.max()) >= lowest + padding:
             bad = levels.max() if int(levels.min()) >= lowest else levels.min()

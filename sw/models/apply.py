@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
-from configs.schema import LayerQuantization, QuantizationConfig
+from configs.schema import FEEDBACK_METHODS, LayerQuantization, QuantizationConfig
 from sw.formats import get_family
 from sw.quantize import QuantizedMatrix, QuantizedModel, quantize_activations
 from sw.quantize.asymmetric import asymmetric_bits
 from sw.quantize.error import layer_errors
 from sw.quantize.gptq import gptq
 from sw.quantize.model import Progress
+from sw.quantize.narrow import quantize_narrow
 from sw.quantize.recipe import (
     ModelBuilder,
     Plan,
@@ -176,7 +177,10 @@ def _transformed(
 def _rounding(settings: LayerQuantization) -> LayerQuantization:
     """``settings`` without what needs the layer's inputs."""
     rule = "mse" if settings.scale_rule == "output_mse" else settings.scale_rule
-    return dataclasses.replace(settings, method="rtn", scale_rule=rule)
+    if settings.method == "axe":
+        return dataclasses.replace(settings, method="axe_rtn", scale_rule=rule)
+    method = "rtn" if settings.method == "gptq" else settings.method
+    return dataclasses.replace(settings, method=method, scale_rule=rule)
 
 
 def _statistics(
@@ -206,18 +210,20 @@ def _quantize_on_inputs(
         builder.add(name, matrix, layer_errors(weights, matrix))
         return matrix.dequantize(np.float32)
 
-    gptq_used = any(s is not None and s.method == "gptq" for s in plan.values())
+    feedback = any(s is not None and s.method in FEEDBACK_METHODS for s in plan.values())
     llama = LlamaModel(model.architecture, model.tensors)
-    quantize_in_order(llama, batches, visit, hessians=gptq_used)
+    quantize_in_order(llama, batches, visit, hessians=feedback)
 
 
 def _on_inputs(
     weights: Floats, settings: LayerQuantization, known: InputStatistics
 ) -> QuantizedMatrix:
-    if settings.method == "rtn":
+    if settings.method not in FEEDBACK_METHODS:
         importance = known.mean_square if settings.scale_rule == "output_mse" else None
         return quantize_layer(weights, settings, importance=importance)
     assert known.hessian is not None
+    if settings.method == "axe":
+        return quantize_narrow(weights, settings, hessian=known.hessian, damping=known.damping)
     bits = asymmetric_bits(settings.format)
     return gptq(
         weights,

@@ -76,7 +76,7 @@ def gptq(
         raise unknown_name("scale format", scale_format, SCALE_FORMATS)
     rule = "mse" if scale_rule == "output_mse" else scale_rule
     check_settings(rule, percentile, arithmetic)
-    array, moments = _checked(weights, hessian, family)
+    array, moments = checked_moments(weights, hessian, family)
     height, width, size = block_shape(array.shape, group_size, group_rows)
     grid = (_ZeroPointGrid if zero_points else _Grid)(
         family=family,
@@ -91,7 +91,10 @@ def gptq(
     return matrix.with_uint8_scales() if scale_format == "uint8" else matrix
 
 
-def _checked(weights: ArrayLike, hessian: ArrayLike, family: FormatFamily) -> tuple[Wide, Wide]:
+def checked_moments(
+    weights: ArrayLike, hessian: ArrayLike, family: FormatFamily
+) -> tuple[Wide, Wide]:
+    """Weights (N, K) and Hessian (K, K) in float64, checked as :func:`gptq` says."""
     if family.pairs:
         raise InputError(f"GPTQ cannot round '{family.name}': its codes depend on their neighbours")
     array = as_weights(weights, float(np.finfo(np.float32).max), "float32").astype(np.float64)
@@ -108,7 +111,7 @@ def _checked(weights: ArrayLike, hessian: ArrayLike, family: FormatFamily) -> tu
     return array, moments
 
 
-def _factor(moments: Wide, damping: float) -> Wide:
+def inverse_factor(moments: Wide, damping: float) -> Wide:
     """U, upper triangular, with ``U^T U`` the inverse of the damped Hessian (K, K)."""
     if not 0 < damping <= 1:
         raise InputError(f"damping must be above 0 and at most 1, not {damping}")
@@ -267,7 +270,7 @@ def _in_order(
     array: Wide, moments: Wide, grid: _Grid, damping: float, block: int
 ) -> NDArray[np.uint8]:
     """Codes (K, N), columns from left to right."""
-    return _rounded(array.T.copy(), _factor(moments, damping), grid, _blocks(grid, block))
+    return _rounded(array.T.copy(), inverse_factor(moments, damping), grid, _blocks(grid, block))
 
 
 def _ordered(
@@ -277,7 +280,7 @@ def _ordered(
     for group in range(grid.ids.shape[1]):
         grid.fit(group, array.T[group * grid.size : (group + 1) * grid.size])
     order = np.argsort(-np.diag(moments), kind="stable")
-    factor = _factor(moments[np.ix_(order, order)], damping)
+    factor = inverse_factor(moments[np.ix_(order, order)], damping)
     sorted_codes = _rounded(array.T[order], factor, grid, _blocks(grid, block), order)
     codes = np.empty_like(sorted_codes)
     codes[order] = sorted_codes

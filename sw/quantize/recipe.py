@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import InputError, unknown_name
-from configs.schema import LayerQuantization, QuantizationConfig
+from configs.schema import FEEDBACK_METHODS, NARROW_METHODS, LayerQuantization, QuantizationConfig
 from sw.formats import FormatFamily, families, get_family
 from sw.formats.block_tables import block_formats, get_block_format
 from sw.formats.blocks import BlockFormat
@@ -133,16 +133,16 @@ def layer_plan(recipe: QuantizationConfig, layers: Iterable[str]) -> Plan:
             hint = f", the nearest layer is '{near[0]}'" if near else ""
             raise InputError(f"override '{pattern}' fits no layer{hint}")
     fields = [f.name for f in dataclasses.fields(LayerQuantization)]
-    base = LayerQuantization(**{name: getattr(recipe, name) for name in fields})
+    base = recipe.base
     settings = {pattern: recipe.override(pattern) for pattern in recipe.overrides}
     for used in (base, *settings.values()):
         if used is not None:
             check_format(used.format)
     check_settings(base, set(fields))
     for pattern, changed in settings.items():
-        given = recipe.overrides[pattern]
-        if changed is not None and isinstance(given, dict):
-            check_settings(changed, set(given))
+        changes = recipe.overrides[pattern]
+        if changed is not None:
+            check_settings(changed, set(changes) if isinstance(changes, dict) else set())
 
     def chosen(name: str) -> LayerQuantization | None:
         for pattern, found in settings.items():
@@ -161,6 +161,10 @@ def check_settings(settings: LayerQuantization, given: set[str]) -> None:
     InputError : the first of them.
     """
     name = settings.format
+    if settings.method in NARROW_METHODS:
+        from .narrow import check_narrow  # it imports modules that import this one
+
+        check_narrow(settings)
     useful = {"format", "scale_format"}
     if plane_format(name) is not None:
         useful |= set() if RESIDUAL_NAME.fullmatch(name) else {"group_size"}
@@ -169,6 +173,8 @@ def check_settings(settings: LayerQuantization, given: set[str]) -> None:
         pairs = name in families() and get_family(name).pairs
         if pairs or settings.scale_rule in TERNARY_RULES:
             useful -= {"percentile", "arithmetic", "method"}
+        if settings.method in NARROW_METHODS:
+            useful = useful - {"percentile", "arithmetic"} | {"accumulator"}
         if pairs and settings.scale_rule not in ("absmax", "output_mse"):
             useful -= {"scale_rule"}
     default = LayerQuantization(format=name)
@@ -180,13 +186,15 @@ def check_settings(settings: LayerQuantization, given: set[str]) -> None:
 
 def needs_inputs(plan: Plan) -> bool:
     """Whether any layer is quantized by what it reads on calibration text."""
-    return any(s and (s.method == "gptq" or s.scale_rule == "output_mse") for s in plan.values())
+    return any(
+        s and (s.method in FEEDBACK_METHODS or s.scale_rule == "output_mse") for s in plan.values()
+    )
 
 
 def quantize_layer(
     weights: ArrayLike, settings: LayerQuantization, *, importance: ArrayLike | None = None
 ) -> QuantizedMatrix:
-    """One layer's weights (N, K), rounded to nearest as ``settings`` say.
+    """One layer's weights (N, K), quantized without its inputs as ``settings`` say.
 
     Parameters
     ----------
@@ -197,6 +205,10 @@ def quantize_layer(
     InputError : weights or settings that do not go together.
     """
     name, size, rule = settings.format, settings.group_size, settings.scale_rule
+    if settings.method in NARROW_METHODS:
+        from .narrow import quantize_narrow
+
+        return quantize_narrow(weights, settings, importance=importance)
     shared: dict[str, Any] = {
         "group_size": size,
         "group_rows": settings.group_rows,

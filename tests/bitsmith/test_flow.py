@@ -178,6 +178,21 @@ def test_report_of_a_damaged_folder(config, finished, tmp_path: Path, damage: st
         (tmp_path / "copy" / name).write_text(original)
 
 
+def test_report_of_another_version_is_one_sentence(capsys, finished, tmp_path: Path) -> None:
+    """Whole results with other keys: the page that is there stays."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    path = folder / "simulate.json"
+    stored = json.loads(path.read_text())
+    stored["result"]["host_work"] = "softmax, norms"
+    path.write_text(json.dumps(stored))
+    before = (folder / "report.html").read_bytes()
+    assert main(["report", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "another version of bitsmith" in said.err
+    assert (folder / "report.html").read_bytes() == before
+
+
 def test_report_command(capsys, finished) -> None:
     folder, _ = finished
     before = (folder / "report.html").read_bytes()

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 
-from .onnx_graph import STANDARD, Graph, Operand, Stored, attribute, located, onnx_library
+from .onnx_constants import located
+from .onnx_graph import STANDARD, Graph, Operand, attribute, read_model
 from .onnx_steps import Cast, Flatten, Quant, Transpose, compact
-from .onnx_wire import read_parts
 from .source import QuantAnnotation, TensorInfo, TensorSource
 
 
@@ -19,11 +19,11 @@ class OnnxFile(TensorSource):
 
     A matrix is a constant (initialiser or Constant node) that is the second input of a MatMul (its
     transpose), of a Gemm (with regard to transB, without alpha) or of a Conv (one output channel a
-    row, one group's inputs and kernel along it). It may pass Identity, Cast, Transpose and QONNX
-    Quant, IntQuant and BipolarQuant nodes on the way; its values are those that arrive, quantized
-    and dequantized where the graph does so. Constants of MatMul with other than two axes, and all
-    other constants, are left out. A matrix has the name of its constant; if that is used again in
-    another way, ``name@node``.
+    row, one group's inputs and kernel along it). It may pass Identity, Cast, Transpose, Clip,
+    QuantizeLinear, DequantizeLinear and QONNX Quant, IntQuant and BipolarQuant nodes on the way;
+    its values are those that arrive, quantized and dequantized where the graph does so.
+    Constants of MatMul with other than two axes, and all other constants, are left out. A matrix
+    has the name of its constant; if that is used again in another way, ``name@node``.
 
     Nodes are parsed when opened; data of initialisers, in the file or in others of its folder, are
     read when asked for.
@@ -38,7 +38,7 @@ class OnnxFile(TensorSource):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        model, initializers = _parsed(path)
+        model, initializers = read_model(path)
         self._operands: dict[str, Operand] = {}
         self.users: dict[str, list[int]] = {}
         try:
@@ -149,21 +149,3 @@ def _matrix(node: Any, operand: Operand) -> Operand | None:
     if axes != 2:
         raise InputError(f"a Gemm has the matrix '{operand.name}' of shape {operand.shape}")
     return operand if attribute(node, "transB", 0) else operand.then(Transpose((1, 0)))
-
-
-def _parsed(path: Path) -> tuple[Any, list[Stored]]:
-    """The model as ``onnx.ModelProto`` without initialisers, and these."""
-    onnx = onnx_library()
-    parts = read_parts(path, onnx.ModelProto.DESCRIPTOR)
-    try:
-        model = onnx.ModelProto.FromString(parts.message)
-        return model, [
-            Stored(
-                onnx.TensorProto.FromString(found.message),
-                (path, found.raw) if found.raw else None,
-            )
-            for found in parts.initializers
-        ]
-    except Exception as error:
-        # the types of protobuf's errors depend on its backend
-        raise InputError(f"{path} is not a valid ONNX file: {error}") from error

@@ -1,9 +1,7 @@
 """Constants of an ONNX graph, and how they reach the nodes that multiply by them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,159 +10,30 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 
-from .binary import file_size, read_array, read_floats
-from .onnx_steps import Cast, Quant, Step, Transpose
-from .onnx_wire import Extent
+from .onnx_constants import Constant, Stored, located, onnx_library
+from .onnx_linear import INTEGER_TYPES, Clip, DequantizeLinear, QuantizeLinear, along
+from .onnx_steps import MAX_BIT_WIDTH, Affine, Cast, Flatten, Quant, Step, Transpose
+from .onnx_wire import read_parts
+
+__all__ = ["QONNX", "STANDARD", "Graph", "Operand", "attribute", "onnx_library", "read_model"]
 
 STANDARD = ("", "ai.onnx")
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "qonnx")
 #: nodes between a constant and what it feeds
 MAX_CHAIN = 64
-EXTERNAL = 1
-#: ONNX type -> numpy type of its values, and the field that holds them where they are not raw
-TYPES = {
-    "FLOAT": ("<f4", "float_data"),
-    "FLOAT16": ("<f2", "int32_data"),
-    "BFLOAT16": ("<u2", "int32_data"),
-    "DOUBLE": ("<f8", "double_data"),
-    "INT8": ("i1", "int32_data"),
-    "UINT8": ("u1", "int32_data"),
-    "INT16": ("<i2", "int32_data"),
-    "UINT16": ("<u2", "int32_data"),
-    "INT32": ("<i4", "int32_data"),
-    "INT64": ("<i8", "int64_data"),
-}
 CASTS = ("FLOAT", "FLOAT16", "DOUBLE")
+#: nodes of ONNX between a constant and what it feeds
+PASSED = ("Identity", "Transpose", "Cast", "QuantizeLinear", "DequantizeLinear", "Clip")
+QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant")
 
 
-@contextmanager
-def located(where: object) -> Iterator[None]:
-    """Put ``where`` in front of the messages of input errors."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantized:
+    """``(integers - zero_point) * scale``, three arrays of one shape."""
 
-
-def onnx_library() -> Any:
-    """The onnx package.
-
-    Raises
-    ------
-    InputError : it is missing.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise InputError(
-            "reading .onnx needs the onnx package: pip install 'bitsmith[readers]'"
-        ) from error
-    return onnx
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor of the model, and where its raw data are: a file and the bytes in it, or None.
-
-    ``tensor`` is an ``onnx.TensorProto``; it may hold its data itself.
-    """
-
-    tensor: Any
-    raw: tuple[Path, Extent] | None = None
-
-
-class Constant:
-    """A constant of the graph, its size checked against its shape, its data not touched.
-
-    Parameters
-    ----------
-    folder : of the model; data in other files must lie in it.
-
-    Raises
-    ------
-    InputError : a negative dimension, too few or too many values, or external data that are
-        outside the folder or the file.
-    """
-
-    def __init__(self, stored: Stored, folder: Path) -> None:
-        self._tensor = tensor = stored.tensor
-        self.shape = tuple(tensor.dims)
-        kinds = onnx_library().TensorProto.DataType
-        known = tensor.data_type in kinds.values()
-        self.dtype = kinds.Name(tensor.data_type) if known else str(tensor.data_type)
-        if any(n < 0 for n in self.shape) or tensor.HasField("segment"):
-            raise InputError(f"it has shape {self.shape} or comes in segments")
-        self._place: tuple[Path, int] | None = None
-        if self.dtype not in TYPES:
-            return
-        count = prod(self.shape)
-        size = count * np.dtype(TYPES[self.dtype][0]).itemsize
-        if tensor.data_location == EXTERNAL:
-            self._place = _external(tensor, folder, size)
-            return
-        found, wanted, unit = len(getattr(tensor, TYPES[self.dtype][1])), count, "values"
-        if stored.raw:
-            path, (start, stop) = stored.raw
-            self._place, found, wanted, unit = (path, start), stop - start, size, "bytes"
-        elif tensor.HasField("raw_data"):
-            found, wanted, unit = len(tensor.raw_data), size, "bytes"
-        if found != wanted:
-            raise InputError(
-                f"shape {self.shape} of type {self.dtype} takes {wanted} {unit}, there are {found}"
-            )
-
-    @property
-    def place(self) -> Path | None:
-        """File that holds the values, if they are not part of the graph."""
-        return self._place[0] if self._place else None
-
-    def read(self) -> NDArray:
-        """The values; bfloat16 is widened to float32.
-
-        Raises
-        ------
-        InputError : a type that is not supported, or values that do not fit it.
-        """
-        if self.dtype not in TYPES:
-            raise InputError(f"constants of type {self.dtype} are not supported")
-        if self._place:
-            path, offset = self._place
-            if self.dtype == "BFLOAT16":
-                return read_floats(path, "BF16", offset, self.shape)
-            dtype = TYPES[self.dtype][0]
-            return read_array(path, dtype, offset, prod(self.shape)).reshape(self.shape)
-        try:
-            array = onnx_library().numpy_helper.to_array(self._tensor)
-        except (ValueError, OverflowError, TypeError) as error:
-            raise InputError(f"its values do not fit its type: {error}") from error
-        return array.astype(np.float32) if self.dtype == "BFLOAT16" else array
-
-
-def _external(tensor: Any, folder: Path, size: int) -> tuple[Path, int]:
-    """File and first byte of external data, which must lie in the folder, links followed."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    numbers = {key: entries.get(key, "0") for key in ("offset", "length")}
-    if any(not (n.isascii() and n.isdecimal() and len(n) < 20) for n in numbers.values()):
-        raise InputError(f"its external data are at {numbers}, which are not whole numbers")
-    offset, length = int(numbers["offset"]), int(numbers["length"])
-    try:
-        path = (folder / location).resolve()
-        inside = bool(location) and path.is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):
-        inside = False
-    if not inside or Path(location).is_absolute():
-        raise InputError(
-            f"its external data are in {location!r}: only files in the model's folder are read"
-        )
-    if "length" in entries and length != size:
-        raise InputError(f"its external data have {length} bytes, its shape takes {size}")
-    there = file_size(path)
-    if offset + size > there:
-        raise InputError(
-            f"its external data are bytes {offset} to {offset + size} of {path}, which has {there}"
-        )
-    return path, offset
+    integers: NDArray
+    scale: NDArray[np.float32]
+    zero_point: NDArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,6 +63,40 @@ class Operand:
             array = step.apply(array)
         return array
 
+    def integers(self) -> Quantized | None:
+        """Integers, scales and zero points in the final shape; None where none are in the graph.
+
+        Raises
+        ------
+        InputError : what comes after dequantization is not the same for integers.
+        """
+        places = [
+            i for i, step in enumerate(self.steps) if isinstance(step, Quant | DequantizeLinear)
+        ]
+        if not places:
+            return None
+        affine, layout = self.steps[places[-1]], self.steps[places[-1] + 1 :]
+        assert isinstance(affine, Affine)
+        array = self.constant.read()
+        for step in self.steps[: places[-1]]:
+            array = step.apply(array)
+        integers = affine.integers(array)
+
+        def arranged(values: NDArray) -> NDArray:
+            values = np.broadcast_to(values, integers.shape)
+            for step in layout:
+                if not isinstance(step, Cast):
+                    values = step.apply(values)
+            return values
+
+        if not all(isinstance(step, Cast | Transpose | Flatten) for step in layout):
+            raise InputError("it is clipped or quantized after dequantization")
+        return Quantized(
+            integers=arranged(integers),
+            scale=arranged(affine.scale),
+            zero_point=arranged(affine.zero_point),
+        )
+
 
 class Graph:
     """The main graph of a model; graphs nested in If, Loop and Scan are not followed.
@@ -215,11 +118,16 @@ class Graph:
         self._constants: dict[str, Stored] = {}
         self._producers: dict[str, Any] = {}
         self.nodes: Sequence[Any] = graph.node
+        self.outputs = {value.name for value in graph.output}
+        self.inputs = {value.name: value for value in graph.input}
+        self._users: dict[str, list[Any]] = {}
         for stored in initializers:
             self._check_new(stored.tensor.name)
             self._constants[stored.tensor.name] = stored
         awaited: set[str] = set()
         for node in self.nodes:
+            for name in node.input:
+                self._users.setdefault(name, []).append(node)
             awaited.update(name for name in node.input if not self._given(name))
             value = _constant_value(node)
             for output in filter(None, node.output):
@@ -241,8 +149,20 @@ class Graph:
         if self._given(name):
             raise InputError(f"'{name}' is given twice")
 
-    def operand(self, name: str) -> Operand | None:
-        """The constant that ``name`` is, behind Identity, Cast, Transpose and QONNX nodes.
+    def producer(self, name: str) -> Any | None:
+        """The node that gives ``name``; None for inputs and constants."""
+        return self._producers.get(name)
+
+    def users(self, name: str) -> list[Any]:
+        """The nodes that take ``name``, in their order."""
+        return self._users.get(name, [])
+
+    def operand(self, name: str, widest: int = MAX_BIT_WIDTH) -> Operand | None:
+        """The constant that ``name`` is, behind nodes that cast, turn or quantize it.
+
+        Parameters
+        ----------
+        widest : largest bit width of a QONNX node that is not refused.
 
         Returns
         -------
@@ -267,11 +187,11 @@ class Graph:
                 name=name, constant=constant, steps=(), shape=constant.shape, dtype=constant.dtype
             )
             for node in reversed(behind):
-                step = self._step(node, found.shape)
+                step = self._step(node, found.shape, widest)
                 found = found.then(step) if step else found
         return found
 
-    def _step(self, node: Any, shape: tuple[int, ...]) -> Step | None:
+    def _step(self, node: Any, shape: tuple[int, ...], widest: int) -> Step | None:
         """What a node does to a constant of ``shape``; None for nothing."""
         if node.op_type == "Identity":
             return None
@@ -284,13 +204,59 @@ class Graph:
             if name not in CASTS:
                 raise InputError(f"it is cast to {name}: supported are {', '.join(CASTS)}")
             return Cast(name)
-        return self._quant(node)
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            return self.linear(node, shape)
+        if node.op_type == "Clip":
+            return Clip(*self.clip_limits(node))
+        return self.quant(node, widest)
 
-    def _quant(self, node: Any) -> Quant:
+    def linear(self, node: Any, shape: tuple[int, ...] | None) -> QuantizeLinear | DequantizeLinear:
+        """A QuantizeLinear or DequantizeLinear node on a tensor of ``shape``, if that is known."""
+        axis, block = attribute(node, "axis", 1), attribute(node, "block_size", 0)
+        scale = self._parameter(node, 1, "scale").astype(np.float32)
+        zero = np.zeros((), dtype=np.int32)
+        dtype = "UINT8"
+        if len(node.input) > 2 and node.input[2]:
+            operand = self.operand(node.input[2])
+            dtype = operand.dtype if operand else ""
+            zero = self._parameter(node, 2, "zero point")
+        if zero.dtype.kind not in "iu":
+            raise InputError(f"the zero point of its {node.op_type} node has the type {dtype}")
+        scale, zero = (along(x, axis, block, shape) for x in (scale, zero.astype(np.int32)))
+        if node.op_type == "DequantizeLinear":
+            return DequantizeLinear(scale=scale, zero_point=zero)
+        number = attribute(node, "output_dtype", 0)
+        if number:
+            kinds = onnx_library().TensorProto.DataType
+            dtype = kinds.Name(number) if number in kinds.values() else str(number)
+        if dtype not in INTEGER_TYPES:
+            raise InputError(f"its QuantizeLinear node makes numbers of type {dtype}")
+        return QuantizeLinear(scale=scale, zero_point=zero, name=dtype)
+
+    def clip_limits(self, node: Any) -> tuple[float, float]:
+        """Both ends of a Clip node, infinite where it has none."""
+        ends = [attribute(node, "min", -np.inf), attribute(node, "max", np.inf)]
+        for place in (1, 2):
+            if place < len(node.input) and node.input[place]:
+                value = self._parameter(node, place, "limit")
+                if value.size != 1 or np.isnan(value).any():
+                    raise InputError("the limits of its Clip node must be numbers")
+                ends[place - 1] = float(value.item())
+        return ends[0], ends[1]
+
+    def quant(self, node: Any, widest: int = MAX_BIT_WIDTH, *, dynamic: bool = False) -> Quant:
+        """A QONNX node.
+
+        Parameters
+        ----------
+        widest : bit widths beyond it are refused.
+        dynamic : take 1 for the scale, which is no constant.
+        """
+        scale = np.ones((), np.float32) if dynamic else self._parameter(node, 1, "scale")
         if node.op_type == "BipolarQuant":
             zero = np.zeros((), dtype=np.float32)
             return Quant(
-                scale=self._parameter(node, 1, "scale"),
+                scale=scale.astype(np.float32),
                 zero_point=zero,
                 bit_width=1,
                 signed=True,
@@ -302,21 +268,22 @@ class Graph:
             raise InputError("the bit width of a Quant node must be one whole number")
         mode = attribute(node, "rounding_mode", b"ROUND")
         return Quant(
-            scale=self._parameter(node, 1, "scale"),
-            zero_point=self._parameter(node, 2, "zero point"),
+            scale=scale.astype(np.float32),
+            zero_point=self._parameter(node, 2, "zero point").astype(np.float32),
             bit_width=int(width.item()),
             signed=bool(attribute(node, "signed", 1)),
             narrow=bool(attribute(node, "narrow", 1)),
             rounding_mode=mode.decode(errors="replace").upper(),
+            widest=widest,
         )
 
-    def _parameter(self, node: Any, place: int, what: str) -> NDArray[np.float32]:
-        """A constant input of a Quant node as float32."""
+    def _parameter(self, node: Any, place: int, what: str) -> NDArray:
+        """A constant input of a quantizing node."""
         name = node.input[place] if place < len(node.input) else ""
         found = self.operand(name) if name else None
         if found is None or any(isinstance(step, Quant) for step in found.steps):
             raise InputError(f"the {what} of its {node.op_type} node is not a constant")
-        return found.value().astype(np.float32)
+        return found.value()
 
 
 def attribute(node: Any, name: str, default: Any) -> Any:
@@ -325,17 +292,29 @@ def attribute(node: Any, name: str, default: Any) -> Any:
     if found is None:
         return default
     kinds = onnx_library().AttributeProto
-    wanted = {int: kinds.INT, bytes: kinds.STRING}.get(type(default), kinds.INTS)
+    wanted = {int: kinds.INT, bytes: kinds.STRING, float: kinds.FLOAT}.get(
+        type(default), kinds.INTS
+    )
     if found.type != wanted:
         raise InputError(f"attribute '{name}' of a {node.op_type} node has the wrong type")
-    return {kinds.INT: found.i, kinds.STRING: found.s, kinds.INTS: list(found.ints)}[wanted]
+    return {
+        kinds.INT: found.i,
+        kinds.STRING: found.s,
+        kinds.FLOAT: found.f,
+        kinds.INTS: list(found.ints),
+    }[wanted]
+
+
+def is_quant(node: Any) -> bool:
+    """Whether a node is a quantizer of QONNX."""
+    return node.op_type in QUANTIZERS and node.domain in QONNX
 
 
 def _passes(node: Any) -> bool:
     """Whether a node hands a constant on, see :meth:`Graph.operand`."""
-    if node.op_type in ("Identity", "Transpose", "Cast"):
+    if node.op_type in PASSED:
         return node.domain in STANDARD
-    return node.op_type in ("Quant", "IntQuant", "BipolarQuant") and node.domain in QONNX
+    return is_quant(node)
 
 
 def _constant_value(node: Any) -> Any:
@@ -356,3 +335,26 @@ def _constant_value(node: Any) -> Any:
             kind = library.TensorProto.DataType.Value(numbers[0])
             return library.helper.make_tensor("", kind, numbers[2], numbers[1])
     return None
+
+
+def read_model(path: Path) -> tuple[Any, list[Stored]]:
+    """The model as ``onnx.ModelProto`` without initialisers, and these.
+
+    Raises
+    ------
+    InputError : the onnx package is missing, or the file is not valid.
+    """
+    onnx = onnx_library()
+    parts = read_parts(path, onnx.ModelProto.DESCRIPTOR)
+    try:
+        model = onnx.ModelProto.FromString(parts.message)
+        return model, [
+            Stored(
+                onnx.TensorProto.FromString(found.message),
+                (path, found.raw) if found.raw else None,
+            )
+            for found in parts.initializers
+        ]
+    except Exception as error:
+        # the types of protobuf's errors depend on its backend
+        raise InputError(f"{path} is not a valid ONNX file: {error}") from error

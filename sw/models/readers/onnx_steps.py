@@ -102,7 +102,45 @@ class Cast(Step):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Quant(Step):
+class Affine(Step):
+    """Integers that stand for ``(integers - zero_point) * scale``.
+
+    Parameters
+    ----------
+    scale : float32 that broadcasts to the constant, positive.
+    zero_point : whole numbers that broadcast to it.
+    """
+
+    scale: NDArray[np.float32]
+    zero_point: NDArray
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.scale).all() and (self.scale > 0).all()):
+            raise InputError(
+                f"the scale of a {type(self).__name__} node must be positive and finite"
+            )
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As :class:`Step`; refuses a scale or zero point of another shape."""
+        for name, array in (("scale", self.scale), ("zero point", self.zero_point)):
+            try:
+                fits = np.broadcast_shapes(array.shape, shape) == shape
+            except ValueError:
+                fits = False
+            if not fits:
+                raise InputError(
+                    f"a {type(self).__name__} node of shape {shape} has a {name} "
+                    f"of shape {array.shape}"
+                )
+        return shape
+
+    @abstractmethod
+    def integers(self, array: NDArray) -> NDArray:
+        """The integers of the constant, in its shape."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quant(Affine):
     """A QONNX ``Quant`` (or ``IntQuant``), or a ``BipolarQuant``.
 
     Integers are ``round(clip(x / scale + zero_point))`` in float32, or the sign of that (0 counts
@@ -114,28 +152,27 @@ class Quant(Step):
     ----------
     scale : float32 that broadcasts to the constant, positive.
     zero_point : float32 whole numbers that broadcast to it.
+    widest : largest bit width that is not refused.
     """
 
-    scale: NDArray[np.float32]
     zero_point: NDArray[np.float32]
     bit_width: int
     signed: bool
     narrow: bool
     rounding_mode: str
+    widest: int = MAX_BIT_WIDTH
 
     def __post_init__(self) -> None:
-        scale, zero = self.scale, self.zero_point
-        if not (np.isfinite(scale).all() and (scale > 0).all()):
-            raise InputError("the scale of a Quant node must be positive and finite")
+        super().__post_init__()
+        zero = self.zero_point
         largest = 1 << MAX_BIT_WIDTH
         if not (np.isfinite(zero).all() and (zero == np.round(zero)).all()):
             raise InputError("the zero point of a Quant node must be whole")
         if (np.abs(zero) > largest).any():
             raise InputError(f"the zero point of a Quant node must be within -+{largest}")
-        if not 1 <= self.bit_width <= MAX_BIT_WIDTH:
+        if not 1 <= self.bit_width <= self.widest:
             raise InputError(
-                f"the bit width of a Quant node is {self.bit_width}, it must be 1 to "
-                f"{MAX_BIT_WIDTH}"
+                f"the bit width of a Quant node is {self.bit_width}, it must be 1 to {self.widest}"
             )
         if self.rounding_mode not in ROUNDING:
             raise InputError(
@@ -151,31 +188,22 @@ class Quant(Step):
             return -half + self.narrow, half - 1
         return 0, (1 << self.bit_width) - 1 - self.narrow
 
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As :class:`Step`; refuses a scale or zero point of another shape."""
-        for name, array in (("scale", self.scale), ("zero point", self.zero_point)):
-            try:
-                fits = np.broadcast_shapes(array.shape, shape) == shape
-            except ValueError:
-                fits = False
-            if not fits:
-                raise InputError(
-                    f"a Quant node of shape {shape} has a {name} of shape {array.shape}"
-                )
-        return shape
-
     def dtype(self, dtype: str) -> str:
         """As :class:`Step`."""
         return "FLOAT"
 
-    def integers(self, array: NDArray) -> NDArray[np.int32]:
-        """int32 of the constant's shape. NaN and infinite values are refused."""
+    def integers(self, array: NDArray) -> NDArray:
+        """int32 (int64 above 24 bits) of the constant's shape. NaN and infinite are refused."""
         if not np.isfinite(array).all():
             raise InputError("NaN and infinite values are refused")
         with np.errstate(over="ignore"):
             scaled = array.astype(np.float32) / self.scale + self.zero_point
         if self.signed and self.bit_width == 1:
             return np.where(scaled >= 0, 1, -1).astype(np.int32)
+        if self.bit_width > MAX_BIT_WIDTH:
+            # float32 does not hold the limits
+            clipped = np.clip(scaled.astype(np.float64), *self.limits)
+            return ROUNDING[self.rounding_mode](clipped).astype(np.int64)
         return ROUNDING[self.rounding_mode](np.clip(scaled, *self.limits)).astype(np.int32)
 
     def apply(self, array: NDArray) -> NDArray:

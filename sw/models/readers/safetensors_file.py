@@ -8,6 +8,7 @@ pages of a mapping stay in memory.
 import json
 from collections import Counter
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -15,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 
 from configs.errors import InputError
 
-from .binary import FLOATS, file_size, read_bytes, read_floats, read_json
+from .binary import FLOATS, file_size, read_array, read_bytes, read_floats, read_json
 from .source import TensorInfo, TensorSource
 
 #: bytes; a header names about 100 tensors in 10 KB
 HEADER_LIMIT = 8 << 20
+#: type of integers -> numpy type, little-endian
+INTEGERS = {f"{sign}{8 * size}": f"<{sign.lower()}{size}" for sign in "IU" for size in (1, 2, 4, 8)}
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -63,8 +66,13 @@ class SafetensorsFile(TensorSource):
         self._offsets = {n: 8 + length + entry["data_offsets"][0] for n, entry in header.items()}
 
     def read(self, name: str) -> NDArray:
-        """float32 and float16 as stored, bfloat16 and float8 widened to float32."""
+        """float32, float16 and integers as stored, bfloat16 and float8 widened to float32."""
         info = self.infos[name]
+        if info.dtype in INTEGERS:
+            array = read_array(
+                self.path, INTEGERS[info.dtype], self._offsets[name], prod(info.shape)
+            )
+            return array.reshape(info.shape)
         return read_floats(self.path, info.dtype, self._offsets[name], info.shape)
 
 

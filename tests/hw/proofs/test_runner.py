@@ -12,6 +12,7 @@ from hw.proofs import (
     prove,
     runner,
     search,
+    translation,
 )
 from hw.proofs import __main__ as command
 from hw.proofs.encoding import read_encoding
@@ -101,8 +102,10 @@ def test_timeout():
 @needs_solver
 @pytest.mark.parametrize("kind", ["assert", "assume", "cover"])
 def test_lost_properties_are_noticed(kind, monkeypatch):
-    script = runner._SCRIPT.replace("chformal -lower", f"chformal -lower\nchformal -{kind} -remove")
-    monkeypatch.setattr(runner, "_SCRIPT", script)
+    script = translation._SCRIPT.replace(
+        "chformal -lower", f"chformal -lower\nchformal -{kind} -remove"
+    )
+    monkeypatch.setattr(translation, "_SCRIPT", script)
     with pytest.raises(LostProperty, match=rf"of kind '{kind}', the solver's file holds 0"):
         prove(Counter())
 
@@ -131,6 +134,48 @@ def test_bad_names(name):
     checks.always("twice", 1)
     with pytest.raises(ValueError, match=name):
         checks.always(name, 1)
+
+
+class Ring:
+    """Two counters that stay equal; the second claim is shown from ``enough`` alone."""
+
+    def __init__(self, *enough, claim=True) -> None:
+        self.enough = enough
+        self.claim = claim
+
+    def build(self, m: Module) -> Checks:
+        checks = Checks(m)
+        first, second = Signal(4, name="first"), Signal(4, name="second")
+        m.d.sync += [first.eq(first + 1), second.eq(second + 1)]
+        checks.always("equal", checks.observe("first", 4) == checks.observe("second", 4))
+        sums = checks.cut("twice", first + second, 4)
+        checks.always("even", (sums == (first << 1)[:4]) == self.claim, self.enough)
+        return checks
+
+
+@needs_solver
+@pytest.mark.parametrize(
+    ("enough", "status"),
+    [
+        ((), "proved"),
+        (("equal", "cut twice"), "proved"),
+        (("equal",), "failed"),
+        (("cut twice",), "failed"),
+    ],
+)
+def test_enough(enough, status):
+    """From these statements and nothing else; a wrong claim does not follow from any."""
+    verdict = prove(Ring(*enough))
+    assert (verdict.status, verdict.assertions) == (status, 2)
+    assert verdict.failed == (("even",) if status == "failed" else ())
+    assert prove(Ring(*enough, claim=False)).status == "failed"
+
+
+def test_enough_is_stated_before():
+    """No assertion follows from itself or from a later one."""
+    checks = Checks(Module())
+    with pytest.raises(ValueError, match="'one' is to follow from 'one', which is not stated yet"):
+        checks.always("one", 1, ("one",))
 
 
 def test_strange_statement():

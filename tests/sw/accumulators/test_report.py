@@ -54,11 +54,24 @@ def test_report_is_json_with_the_documented_keys(report):
         "outer_bits": 19,
         "worst_channel": 1,
         "outer_worst_channel": 2,
+        "needed": {
+            "wrap": {"inner_bits": 14, "outer_bits": 19},
+            "saturate": {"inner_bits": 15, "outer_bits": 19},
+            "flag": {"inner_bits": 15, "outer_bits": 19},
+        },
+        "order": "slots",
         "input_low": -128,
         "input_high": 127,
         "group_size": 9,
         "lanes": 3,
         "slots": 2,
+        "weight_bits": 4,
+        # 9 products of 2**(8 - 1 + 4 - 1) at most: 9216 takes 14 bits and a sign
+        "dtype_bound_bits": 15,
+        "l1_bound_bits": 14,
+        "a2q_plus_bits": 14,
+        "a2q_plus_unsound": 0,
+        "corrected_bits": None,
     }
     assert up["channels"][1] == {
         "inner_bits": 15,
@@ -70,6 +83,7 @@ def test_report_is_json_with_the_documented_keys(report):
         "l1": 63,
         "l1_bound_bits": 14,
         "a2q_plus_bits": 14,
+        "a2q_plus_sound": True,
     }
     assert up["channels"][0]["inner_bits"] == up["channels"][0]["outer_bits"] == 1
     assert (down["name"], down["inner_bits"], down["worst_channel"]) == ("down", 8, 0)
@@ -93,7 +107,20 @@ def test_integers_beyond_int64_stay_integers():
         "l1": 1 << 80,
         "l1_bound_bits": 83,
         "a2q_plus_bits": 81,
+        "a2q_plus_sound": False,
     }
+
+
+def test_unsound_a2q_plus_widths_are_marked():
+    """272 weights of +1 meet A2Q+'s budget for 12 bits and 4-bit inputs, but need 13."""
+    ones = single_stage_bounds([[1] * 272, [1, -1] * 136], (0, 15))
+    (layer,) = BoundReport(layers={"a": ones}, inner_mode="wrap", outer_mode="wrap").to_dict()[
+        "layers"
+    ]
+    assert [c["a2q_plus_bits"] for c in layer["channels"]] == [12, 12]
+    assert [c["inner_bits"] for c in layer["channels"]] == [13, 12]
+    assert [c["a2q_plus_sound"] for c in layer["channels"]] == [False, True]
+    assert layer["a2q_plus_unsound"] == 1
 
 
 @pytest.mark.parametrize(

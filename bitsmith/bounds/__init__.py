@@ -1,0 +1,1 @@
+"""What `bitsmith bounds` answers: proved, observed and sufficient widths, and what they cost."""
