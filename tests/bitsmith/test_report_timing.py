@@ -172,6 +172,15 @@ def point(x: float, y: float, label: str = "p", series: int = 0, share: float = 
     return Point(label=label, title=label, x=x, y=y, share=share, series=series)
 
 
+def test_labels_stay_inside_however_many_and_long() -> None:
+    """All at the left end, where no side of a point has room for its name."""
+    crowd = [point(1e-3, 10**-i, f"{i} " + "long " * 8, share=0.5) for i in range(12)]
+    svg = chart([*crowd, point(1e4, 1, "far")])
+    for shape in svg.iter():
+        for name in ("x", "x1", "x2"):
+            assert float(shape.get(name, 0)) >= 0
+
+
 def roof(svg: ElementTree.Element) -> list[list[float]]:
     """Both limits: x1, y1, x2, y2 of the slope and of the level line."""
     return [
