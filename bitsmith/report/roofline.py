@@ -110,13 +110,13 @@ def roofline_chart(
     label : description for those who cannot see it.
     """
     top = max(peaks)
-    axes = _axes(points, top, top / bytes_per_cycle)
+    axes = _axes(points, peaks, top / bytes_per_cycle)
     markers = _markers(points, axes)
     roof, words = _roof(axes, top, bytes_per_cycle)
     taken = [*words, *_samples(axes, top, bytes_per_cycle)]
     lower = []
     for peak in sorted(set(peaks) - {top}):
-        x, y = axes.x(peak / bytes_per_cycle), axes.y(peak)
+        x, y = max(_LEFT, axes.x(peak / bytes_per_cycle)), axes.y(peak)
         lower.append(line(x, y, WIDTH - _RIGHT, y, "zoom"))
         taken.append(Box(x=x, y=y - 1, width=WIDTH - _RIGHT - x, height=2))
     taken += [marker.box for marker in markers]
@@ -124,9 +124,9 @@ def roofline_chart(
     return drawing(WIDTH, _HEIGHT, label, _grid(axes), roof, *lower, labels, *marks)
 
 
-def _axes(points: Sequence[Point], peak: float, ridge: float) -> _Axes:
-    """All points and the ridge, with room around them."""
-    xs, ys = [ridge, *(p.x for p in points)], [peak, *(p.y for p in points)]
+def _axes(points: Sequence[Point], peaks: Sequence[float], ridge: float) -> _Axes:
+    """All points, peaks and the ridge, with room around them."""
+    xs, ys = [ridge, *(p.x for p in points)], [*peaks, *(p.y for p in points)]
     return _Axes(
         low_x=math.log10(min(xs)) - 0.3,
         high_x=math.log10(max(xs)) + 0.5,

@@ -172,13 +172,15 @@ def point(x: float, y: float, label: str = "p", series: int = 0, share: float = 
     return Point(label=label, title=label, x=x, y=y, share=share, series=series)
 
 
-def test_labels_stay_inside_however_many_and_long() -> None:
-    """All at the left end, where no side of a point has room for its name."""
-    crowd = [point(1e-3, 10**-i, f"{i} " + "long " * 8, share=0.5) for i in range(12)]
-    svg = chart([*crowd, point(1e4, 1, "far")])
-    for shape in svg.iter():
-        for name in ("x", "x1", "x2"):
-            assert float(shape.get(name, 0)) >= 0
+def test_lower_peaks_stay_inside() -> None:
+    """Their ridges may lie left of every point, and the peaks below every point."""
+    svg = chart([point(64, 2)], peaks=(0.5, 64.0))
+    (lower,) = [
+        s for s in svg.iter("line") if s.get("class") == "zoom" and s.get("y1") == s.get("y2")
+    ]
+    (slope, _) = roof(svg)
+    assert 0 <= float(lower.get("x1")) <= slope[0]
+    assert float(lower.get("y1")) <= slope[1]
 
 
 def roof(svg: ElementTree.Element) -> list[list[float]]:
