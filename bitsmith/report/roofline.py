@@ -274,10 +274,7 @@ def _leader(marker: _Marker, distance: float, box: Box) -> list[tuple[float, flo
         return []
     end_x = min(max(marker.x, box.x - 3), box.x + box.width + 3)
     end_y = min(max(marker.y, box.y), box.y + box.height)
-    length = math.hypot(end_x - marker.x, end_y - marker.y)
-    if length <= marker.radius + 2:  # a label that was moved to its point
-        return []
-    first = (marker.radius + 2) / length
+    first = (marker.radius + 2) / math.hypot(end_x - marker.x, end_y - marker.y)
     shares = [first + (1 - first) * step / 12 for step in range(13)]
     return [(marker.x + s * (end_x - marker.x), marker.y + s * (end_y - marker.y)) for s in shares]
 
@@ -293,19 +290,13 @@ def _crossed(leader: Sequence[tuple[float, float]], taken: Sequence[Box]) -> flo
 
 
 def _places(x: float, y: float, distance: float, width: float) -> Iterator[Box]:
-    """Boxes for a label on all sides of a point, moved inside where they would leave the axes."""
-    low = _HEIGHT - _BOTTOM - _LABEL_HEIGHT
+    """Boxes for a label on all sides of a point."""
     for side_x, side_y in _SIDES:
         shift = distance + 4 if side_x > 0 else -distance - 4 - width if side_x else -width / 2
         if side_x and side_y:
             shift *= 0.8 if side_x > 0 else 1
         down = side_y * (distance + _LABEL_HEIGHT / 2 + 1)
-        yield Box(
-            x=max(_LEFT, min(x + shift, WIDTH - width)),
-            y=max(_TOP, min(y + down - _LABEL_HEIGHT / 2, low)),
-            width=width,
-            height=_LABEL_HEIGHT,
-        )
+        yield Box(x=x + shift, y=y + down - _LABEL_HEIGHT / 2, width=width, height=_LABEL_HEIGHT)
 
 
 def _cost(box: Box, taken: Sequence[Box]) -> float:

@@ -179,8 +179,8 @@ def test_lower_peaks_stay_inside() -> None:
         s for s in svg.iter("line") if s.get("class") == "zoom" and s.get("y1") == s.get("y2")
     ]
     (slope, _) = roof(svg)
-    assert 0 <= float(lower.get("x1")) <= slope[0]
-    assert float(lower.get("y1")) <= slope[1]
+    assert 0 < float(lower.get("x1")) <= slope[0]
+    assert roof(svg)[1][1] < float(lower.get("y1")) < float(svg.get("viewBox").split()[3])
 
 
 def roof(svg: ElementTree.Element) -> list[list[float]]:
