@@ -18,6 +18,8 @@ _DISTANCES = (0.0, 14.0, 28.0, 42.0, 60.0, 80.0, 110.0, 145.0)
 _SIDES = ((1, 0), (-1, 0), (1, 1), (-1, 1), (0, 1), (1, -1), (-1, -1), (0, -1))
 #: from this distance on a line joins label and point
 _LEADER = 14.0
+#: how much worse it is to cover other words than anything else
+_WORDS = 20.0
 #: more labels than this are not readable
 _MOST_LABELS = 12
 
@@ -113,14 +115,14 @@ def roofline_chart(
     axes = _axes(points, peaks, top / bytes_per_cycle)
     markers = _markers(points, axes)
     roof, words = _roof(axes, top, bytes_per_cycle)
-    taken = [*words, *_samples(axes, top, bytes_per_cycle)]
+    taken = _samples(axes, top, bytes_per_cycle)
     lower = []
     for peak in sorted(set(peaks) - {top}):
         x, y = max(_LEFT, axes.x(peak / bytes_per_cycle)), axes.y(peak)
         lower.append(line(x, y, WIDTH - _RIGHT, y, "zoom"))
         taken.append(Box(x=x, y=y - 1, width=WIDTH - _RIGHT - x, height=2))
     taken += [marker.box for marker in markers]
-    labels, marks = _labels(markers, taken), [marker.draw() for marker in markers]
+    labels, marks = _labels(markers, taken, words), [marker.draw() for marker in markers]
     return drawing(WIDTH, _HEIGHT, label, _grid(axes), roof, *lower, labels, *marks)
 
 
@@ -247,24 +249,28 @@ def _names(labels: Sequence[str]) -> str:
     return fit(words, _LABEL_WIDTH, _LABEL_SIZE)
 
 
-def _labels(markers: Sequence[_Marker], taken: list[Box]) -> Markup:
-    """A label per marker where nothing else is, or as little as can be."""
+def _labels(markers: Sequence[_Marker], taken: list[Box], words: list[Box]) -> Markup:
+    """A label per marker where nothing else is, or as little as can be, and no other words."""
     parts = []
     for marker in markers[:_MOST_LABELS]:
         x, y, radius = marker.x, marker.y, marker.radius
-        words = _names([point.label for point in marker.points])
-        width = text_width(words, _LABEL_SIZE)
+        name = _names([point.label for point in marker.points])
+        width = text_width(name, _LABEL_SIZE)
         places = [(d, box) for d in _DISTANCES for box in _places(x, y, radius + d, width)]
         costs = [
-            _cost(box, taken) + _crossed(_leader(marker, d, box), taken) + d / 3
+            _cost(box, taken)
+            + _WORDS * _shared(box, words)
+            + _crossed(_leader(marker, d, box), [*taken, *words])
+            + d / 3
             for d, box in places
         ]
         distance, box = places[costs.index(min(costs))]
         leader = _leader(marker, distance, box)
-        taken += [box, *(_around(*spot, 3) for spot in leader)]
+        words.append(box)
+        taken += [_around(*spot, 3) for spot in leader]
         if leader:
             parts.append(line(x, y, *leader[-1], "wire"))
-        parts.append(text(box.x, box.y + box.height - 3, words, class_="small"))
+        parts.append(text(box.x, box.y + box.height - 3, name, class_="small"))
     return join(*parts)
 
 
@@ -304,9 +310,15 @@ def _cost(box: Box, taken: Sequence[Box]) -> float:
     right, bottom = box.x + box.width, box.y + box.height
     inside_x = min(right, WIDTH) - max(box.x, _LEFT)
     inside_y = min(bottom, _HEIGHT - _BOTTOM) - max(box.y, _TOP)
-    cost = 10 * (box.width * box.height - max(0.0, inside_x) * max(0.0, inside_y))
+    outside = box.width * box.height - max(0.0, inside_x) * max(0.0, inside_y)
+    return round(10 * outside) + _shared(box, taken)
+
+
+def _shared(box: Box, taken: Sequence[Box]) -> float:
+    """Area that a label shares with others."""
+    area, right, bottom = 0.0, box.x + box.width, box.y + box.height
     for other in taken:
         wide = min(right, other.x + other.width) - max(box.x, other.x)
         tall = min(bottom, other.y + other.height) - max(box.y, other.y)
-        cost += max(0.0, wide) * max(0.0, tall)
-    return round(cost)  # not to choose by rounding errors
+        area += max(0.0, wide) * max(0.0, tall)
+    return round(area)  # not to choose by rounding errors
