@@ -1,0 +1,98 @@
+"""Linear models with terms that have a meaning: the form of everything that is fitted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .estimate import Estimate
+
+#: share of held-out rows that an interval contains
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitError:
+    """How far predictions were off, in per cent of what was measured, on rows left out of the fit.
+
+    Attributes
+    ----------
+    fitted, held_out : rows of each kind.
+    mean_percent, worst_percent : of the absolute errors of the held-out rows.
+    interval_percent : half the width of the interval around a prediction: the error that
+        :data:`COVERAGE` of the held-out rows stay below, the worst one where they are few.
+    """
+
+    fitted: int
+    held_out: int
+    mean_percent: float
+    worst_percent: float
+    interval_percent: float
+
+    @classmethod
+    def of(
+        cls, predicted: Sequence[float], measured: Sequence[float], *, fitted: int
+    ) -> "FitError":
+        """Errors of the held-out rows."""
+        found = np.abs(np.asarray(predicted, float) / np.asarray(measured, float) - 1) * 100
+        return cls(
+            fitted=fitted,
+            held_out=len(found),
+            mean_percent=round(float(found.mean()), 3),
+            worst_percent=round(float(found.max()), 3),
+            interval_percent=round(float(np.quantile(found, COVERAGE, method="higher")), 3),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearModel:
+    """Sum of terms: how much there is of something, times what one of it takes.
+
+    Attributes
+    ----------
+    terms : coefficients by the name of what they multiply; units are those of the fit.
+    error : on rows left out of the fit.
+    """
+
+    terms: dict[str, float]
+    error: FitError
+
+    def value(self, amounts: Mapping[str, float]) -> float:
+        """Prediction without its interval; amounts that are no term count nothing."""
+        return sum(price * amounts.get(name, 0) for name, price in self.terms.items())
+
+    def estimate(self, amounts: Mapping[str, float]) -> Estimate:
+        """Prediction with its interval."""
+        return Estimate.within(self.value(amounts), self.error.interval_percent / 100)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "LinearModel":
+        """Of what :meth:`to_json` made."""
+        return cls(terms=dict(content["terms"]), error=FitError(**content["error"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """``terms`` and ``error``."""
+        return {"terms": self.terms, "error": asdict(self.error)}
+
+
+def fit_terms(
+    amounts: Sequence[Mapping[str, float]], measured: Sequence[float], names: Sequence[str]
+) -> dict[str, float]:
+    """Coefficients of a linear model without negative ones: least squares of relative errors.
+
+    Needs SciPy (``pip install 'bitsmith[calibrate]'``); only fitting does, predictions do not.
+    """
+    from scipy.optimize import nnls
+
+    target = np.asarray(measured, float)
+    columns = (
+        np.array([[row.get(name, 0.0) for name in names] for row in amounts]) / target[:, None]
+    )
+    # columns of like size, for the solver's tolerance
+    sizes = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+    found, _ = nnls(columns / sizes, np.ones(len(target)))
+    prices = found / sizes
+    return {
+        name: float(f"{price:.6g}") for name, price in zip(names, prices, strict=True) if price > 0
+    }
