@@ -51,35 +51,46 @@ class Activity:
         return Activity(**{f.name: getattr(self, f.name) * count for f in fields(self)})
 
 
+def activity_columns(jobs: Jobs, cycles: Column) -> dict[str, Column]:
+    """Action counts of each job whose time is known, by the names of :class:`Activity`.
+
+    Parameters
+    ----------
+    jobs : the jobs, of one machine or of many (``designs``).
+    cycles : total cycles of each, int64 (jobs,).
+    """
+    rows, cols, lanes = (jobs.setting(name) for name in ("rows", "cols", "lanes"))
+    slots = jobs.tiles * jobs.tile_chunks * jobs.slots
+    beats = jobs.tile_chunks + jobs.groups + jobs.has_parameters
+    streamed = {name: words * jobs.word_bits[name] for name, words in jobs.words.items()}
+    weights, activations = streamed["weight_words"], streamed["activation_words"]
+    buffered = jobs.machine.accelerator.buffers is not None
+    return {
+        "busy_cycles": cycles,
+        "slots": slots,
+        "pe_slots": slots * (rows * cols),
+        "weight_bits": jobs.tiles * beats * jobs.beat_bits["weight"],
+        "activation_bits": jobs.tiles * jobs.tile_chunks * jobs.beat_bits["activation"],
+        "result_bits": jobs.tiles * (rows * jobs.beat_bits["result"]),
+        "streamed_weight_bits": weights,
+        "streamed_activation_bits": activations,
+        "streamed_result_bits": streamed["result_words"],
+        "buffered_bits": weights + activations if buffered else 0 * weights,
+        "decoded_terms": slots * (cols * lanes),
+        "group_dequantizations": jobs.tiles * jobs.groups * (rows * cols),
+        "macs": jobs.macs,
+    }
+
+
 def jobs_activity(jobs: Jobs, cycles: Column, repeats: Column) -> Activity:
-    """Action counts of jobs whose time is known.
+    """Action counts of jobs of one machine whose time is known.
 
     Parameters
     ----------
     jobs : the jobs.
     cycles, repeats : total cycles of each, and how often it is run, int64 (jobs,).
     """
-    machine = jobs.machine
-    array = machine.accelerator
-    slots = jobs.tiles * jobs.tile_chunks * jobs.slots
-    beats = jobs.tile_chunks + jobs.groups + jobs.has_parameters
-    streamed = {name: words * jobs.word_bits[name] for name, words in jobs.words.items()}
-    weights, activations = streamed["weight_words"], streamed["activation_words"]
-    counts = {
-        "busy_cycles": cycles,
-        "slots": slots,
-        "pe_slots": slots * (array.rows * array.cols),
-        "weight_bits": jobs.tiles * beats * machine.weight_beat_bits,
-        "activation_bits": jobs.tiles * jobs.tile_chunks * machine.activation_beat_bits,
-        "result_bits": jobs.tiles * (array.rows * machine.result_beat_bits),
-        "streamed_weight_bits": weights,
-        "streamed_activation_bits": activations,
-        "streamed_result_bits": streamed["result_words"],
-        "buffered_bits": weights + activations if array.buffers else 0 * weights,
-        "decoded_terms": slots * (array.cols * array.lanes),
-        "group_dequantizations": jobs.tiles * jobs.groups * (array.rows * array.cols),
-        "macs": jobs.macs,
-    }
+    counts = activity_columns(jobs, cycles)
     return Activity(**{name: int(count @ repeats) for name, count in counts.items()})
 
 

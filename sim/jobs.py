@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,7 @@ from configs.timing import (
     result_cycles,
 )
 from sw.compile import GemmShape, Machine, tiling
-from sw.compile.transfers import (
-    activation_port,
-    check_buffers,
-    result_stream_bits,
-    weight_port,
-)
+from sw.compile.transfers import activation_port, check_buffers, weight_port
 
 from . import state
 
@@ -86,7 +81,7 @@ class Jobs:
         held = self.tile_weight_beats <= buffers.weight_beats
         return counted & held & (self.tile_chunks <= buffers.activation_beats)
 
-    def _setting(self, name: str) -> Any:
+    def setting(self, name: str) -> Any:
         """A setting of the array, or a column of them."""
         given = self.designs.get(name)
         return getattr(self.machine.accelerator, name) if given is None else given
@@ -114,12 +109,12 @@ class Jobs:
     @cached_property
     def col_tiles(self) -> Column:
         """Column tiles, the last one padded."""
-        return _ceil(self.n, self._setting("cols"))
+        return _ceil(self.n, self.setting("cols"))
 
     @cached_property
     def row_tiles(self) -> Column:
         """Row tiles, the last one padded."""
-        return _ceil(self.m, self._setting("rows"))
+        return _ceil(self.m, self.setting("rows"))
 
     @cached_property
     def tiles(self) -> Column:
@@ -134,13 +129,13 @@ class Jobs:
     @cached_property
     def chunks(self) -> Column:
         """Chunks of a full group."""
-        return _ceil(np.minimum(self.group_size, self.k), self._setting("lanes"))
+        return _ceil(np.minimum(self.group_size, self.k), self.setting("lanes"))
 
     @cached_property
     def last_chunks(self) -> Column:
         """Chunks of the last group, which may be shorter."""
         rest = self.k - (self.groups - 1) * self.group_size
-        return _ceil(rest, self._setting("lanes"))
+        return _ceil(rest, self.setting("lanes"))
 
     @cached_property
     def tile_chunks(self) -> Column:
@@ -157,22 +152,35 @@ class Jobs:
         return weight_port(self.machine).stationary
 
     @cached_property
-    def _words(self) -> dict[str, Any]:
-        """Stream words of each kind of beat, and of a row of results: numbers or columns."""
+    def _used_bits(self) -> dict[str, Any]:
+        """Used bits of each kind of beat, and of a row of results: numbers or columns."""
         array, machine = self.machine.accelerator, self.machine
-        cols, lanes = self._setting("cols"), self._setting("lanes")
+        cols, lanes = self.setting("cols"), self.setting("lanes")
         weights, activations = weight_port(machine), activation_port(machine)
         # a beat has so many bits for each column, weight or activation
         bits = {kind: used // array.cols * cols for kind, used in weights.kinds.items()}
         bits["chunk"] = weights.kinds["chunk"] // (array.cols * array.lanes) * cols * lanes
-        widths: dict[str, Any] = dict.fromkeys(bits, array.streams.weight_bits)
         per_activation = activations.kinds["chunk"] // (array.rows * array.lanes)
-        bits |= {
-            "activations": per_activation * self._setting("rows") * lanes,
+        return bits | {
+            "activations": per_activation * self.setting("rows") * lanes,
             "results": machine.result_bits * cols,
         }
-        widths["activations"] = array.streams.activation_bits
-        widths["results"] = array.streams.result_bits
+
+    @cached_property
+    def beat_bits(self) -> dict[str, Any]:
+        """Widths of the array's beats: ``weight``, ``activation``, ``result``."""
+        used = dict(self._used_bits)
+        found = {"activation": used.pop("activations"), "result": used.pop("results")}
+        found["weight"] = reduce(np.maximum, used.values())
+        return {name: _ceil(bits, 8) * 8 for name, bits in found.items()}
+
+    @cached_property
+    def _words(self) -> dict[str, Any]:
+        """Stream words of each kind of beat, and of a row of results: numbers or columns."""
+        streams, bits = self.machine.accelerator.streams, self._used_bits
+        widths: dict[str, Any] = dict.fromkeys(bits, streams.weight_bits)
+        widths["activations"] = streams.activation_bits
+        widths["results"] = streams.result_bits
         # a stream that is as wide as a beat carries it in one word
         return {
             kind: 1 if width == "auto" else -(-bits[kind] // width)
@@ -202,7 +210,7 @@ class Jobs:
     @cached_property
     def tile_result_words(self) -> Column:
         """Words of a tile of results."""
-        words = self._setting("rows") * self._words["results"]
+        words = self.setting("rows") * self._words["results"]
         return np.full(len(self), words, dtype=np.int64)
 
     def _packets(self, stays: bool) -> Column:
@@ -233,12 +241,15 @@ class Jobs:
         }
 
     @cached_property
-    def word_bits(self) -> dict[str, int]:
-        """Widths of the streams, by the same names."""
+    def word_bits(self) -> dict[str, Any]:
+        """Widths of the streams, by the same names: numbers, or columns where machines differ."""
+        streams = self.machine.accelerator.streams
+        widths = {
+            name: getattr(streams, f"{name}_bits") for name in ("weight", "activation", "result")
+        }
         return {
-            "weight_words": weight_port(self.machine).stream_bits,
-            "activation_words": activation_port(self.machine).stream_bits,
-            "result_words": result_stream_bits(self.machine),
+            f"{name}_words": self.beat_bits[name] if width == "auto" else width
+            for name, width in widths.items()
         }
 
     @cached_property
@@ -262,7 +273,7 @@ class Jobs:
         """What :func:`sim.kernel.run_job` takes, int64 (jobs, PARAMETERS)."""
         array, words = self.machine.accelerator, self._words
         # dequantizers that serve other numbers of rows take other times
-        served = self._setting("rows_per_dequantizer") - array.rows_per_dequantizer
+        served = self.setting("rows_per_dequantizer") - array.rows_per_dequantizer
         later = served * array.scale_pass_cycles
         found = np.zeros((len(self), state.PARAMETERS), dtype=np.int64)
         constants: dict[int, Any] = {
@@ -270,7 +281,7 @@ class Jobs:
             state.DEQUANTIZER: dequantizer_cycles(array) + later,
             state.RESULT: result_cycles(array) + later,
             state.SUM: decode_cycles(array) + dot_cycles(array) + inner_cycles(array),
-            state.QUEUE: self._setting("queue_beats"),
+            state.QUEUE: self.setting("queue_beats"),
             state.BUFFERED: array.buffers is not None,
             state.PARAMETER_WORDS: words.get("parameters", 0),
             state.HEADER_WORDS: words["header"],

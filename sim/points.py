@@ -14,6 +14,7 @@ from configs.errors import InputError, unknown_name
 from sw.compile import GemmShape, Machine
 
 from . import kernel, state
+from .activity import activity_columns
 from .array import Rates
 from .jobs import DESIGN_SETTINGS, Column, Jobs
 
@@ -44,6 +45,48 @@ def simulate_points(
     ------
     InputError : another setting, columns of different lengths, or a value out of range.
     """
+    jobs, totals = _run(machine, points, shapes, threads)
+    return np.where(jobs.fits, totals, -1).reshape(-1, len(shapes))
+
+
+def point_activities(
+    machine: Machine,
+    points: Mapping[str, Column],
+    shapes: Sequence[GemmShape],
+    *,
+    repeats: Sequence[int] | None = None,
+    threads: int | None = None,
+) -> dict[str, Column]:
+    """Action counts of all shapes together on every point, by the names of ``Activity``.
+
+    ``busy_cycles`` is -1 where a shape does not fit (:func:`simulate_points`).
+
+    Parameters
+    ----------
+    machine, points, shapes, threads : as for :func:`simulate_points`.
+    repeats : how often each shape is run; default once.
+
+    Raises
+    ------
+    InputError : as :func:`simulate_points`.
+    """
+    jobs, totals = _run(machine, points, shapes, threads)
+    weights = np.ones(len(shapes), dtype=np.int64) if repeats is None else np.asarray(repeats)
+    counts = {
+        name: column.reshape(-1, len(shapes)) @ weights
+        for name, column in activity_columns(jobs, totals).items()
+    }
+    all_fit = jobs.fits.reshape(-1, len(shapes)).all(axis=1)
+    return counts | {"busy_cycles": np.where(all_fit, counts["busy_cycles"], -1)}
+
+
+def _run(
+    machine: Machine,
+    points: Mapping[str, Column],
+    shapes: Sequence[GemmShape],
+    threads: int | None,
+) -> tuple[Jobs, Column]:
+    """Jobs of every shape on every point, and their total cycles."""
     columns = {name: np.asarray(values, dtype=np.int64) for name, values in points.items()}
     _check(machine, columns)
     count, sizes = len(next(iter(columns.values()))), np.array([_row(s) for s in shapes]).T
@@ -62,7 +105,7 @@ def simulate_points(
 
     with ThreadPoolExecutor(len(pieces)) as pool:
         list(pool.map(run, [piece for piece in pieces if len(piece)]))
-    return np.where(fits, found[:, state.F_TOTAL], -1).reshape(count, len(shapes))
+    return jobs, found[:, state.F_TOTAL]
 
 
 def _row(shape: GemmShape) -> tuple[int, int, int, int]:

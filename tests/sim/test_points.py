@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from configs.accelerator import AcceleratorConfig, BufferConfig
 from configs.errors import InputError
-from sim import simulate_gemm
-from sim.points import simulate_points
+from sim import Activity, gemm_activity, simulate_gemm
+from sim.points import point_activities, simulate_points
 from sw.compile import GemmShape, Machine
 from sw.formats import get_family
 
@@ -42,6 +42,24 @@ def test_every_point_is_simulated_as_if_alone(machine: Machine, points, sizes) -
         settings_of = {name: values[index] for name, values in points.items()}
         one = replace(machine, accelerator=replace(machine.accelerator, **settings_of))
         assert row == [simulate_gemm(one, shape).total_cycles for shape in sizes]
+
+
+@settings(max_examples=100, deadline=None)
+@given(machine=machines(), points=designs(), sizes=st.lists(shapes(30), min_size=1, max_size=3))
+def test_every_point_does_what_it_does_alone(machine: Machine, points, sizes) -> None:
+    """Every count of its activity, each shape as often as it is run."""
+    repeats = range(1, len(sizes) + 1)
+    columns = {k: np.array(v) for k, v in points.items()}
+    found = point_activities(machine, columns, sizes, repeats=repeats, threads=1)
+    for index in range(len(points["rows"])):
+        settings_of = {name: values[index] for name, values in points.items()}
+        one = replace(machine, accelerator=replace(machine.accelerator, **settings_of))
+        alone = Activity()
+        for shape, times in zip(sizes, repeats, strict=True):
+            alone += gemm_activity(one, shape, simulate_gemm(one, shape)).times(times)
+        row = {name: int(column[index]) for name, column in found.items()}
+        fits = (simulate_points(one, {"rows": columns["rows"][index : index + 1]}, sizes) > 0).all()
+        assert Activity(**row) == (alone if fits else replace(alone, busy_cycles=-1))
 
 
 def test_what_does_not_fit_is_marked() -> None:
