@@ -1,7 +1,7 @@
 """A figure with its interval."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from configs.errors import InputError
@@ -68,3 +68,9 @@ class Estimate:
     def per(self, divisor: float) -> "Estimate":
         """Quotient by an exact number above 0."""
         return self.times(1 / divisor)
+
+    def map(self, function: Callable[[float], float]) -> "Estimate":
+        """What a function that grows with its argument makes of it."""
+        return Estimate(
+            value=function(self.value), low=function(self.low), high=function(self.high)
+        )
