@@ -27,6 +27,9 @@ from .scaling_tables import (
     NEW_NAND2_UM2,
     OFF_CURRENT_SOURCE,
     OLD_NAND2_UM2,
+    OPERATOR_SOURCE,
+    OPERATORS_NM,
+    OPERATORS_PJ,
     STILLMAKER_SOURCE,
     Device,
 )
@@ -45,7 +48,7 @@ POLYNOMIAL_ERROR = 0.05
 
 _SOURCES: dict[str, tuple[str, str]] = {
     "area": (STILLMAKER_SOURCE, ANCHOR_SOURCE),
-    "energy": (STILLMAKER_SOURCE, CAPACITANCE_SOURCE),
+    "energy": (STILLMAKER_SOURCE, f"{CAPACITANCE_SOURCE}; {OPERATOR_SOURCE}"),
     "delay": (STILLMAKER_SOURCE, FO4_SOURCE),
     "leakage": (OFF_CURRENT_SOURCE, LIBRARY_LEAKAGE_SOURCE),
 }
@@ -160,7 +163,21 @@ def _energy(from_nm: int, from_volts: float, to_nm: int, to_volts: float) -> Est
         for family in (HIGH_PERFORMANCE, LOW_POWER)
     )
     capacitance = to_nm / from_nm * (to_volts / from_volts) ** 2
-    return _spanned(fast, [slow, capacitance], POLYNOMIAL_ERROR)
+    return _spanned(fast, [slow, capacitance, fast * _excess(from_nm, to_nm)], POLYNOMIAL_ERROR)
+
+
+def _excess(from_nm: int, to_nm: int) -> float:
+    """How much less the energy of published operators falls than that of the polynomials.
+
+    Only below the older of the operators' nodes, in proportion on logarithmic axes.
+    """
+    old, new = OPERATORS_NM
+    fell = math.prod(after / before for before, after in OPERATORS_PJ) ** (1 / len(OPERATORS_PJ))
+    polynomials = _factor(HIGH_PERFORMANCE, _device_energy, new, nominal_volts(new)) / _factor(
+        HIGH_PERFORMANCE, _device_energy, old, 0.9
+    )
+    passed = math.log(min(from_nm, old) / min(to_nm, old)) / math.log(old / new)
+    return math.pow(fell / polynomials, passed)
 
 
 def _delay(from_nm: int, from_volts: float, to_nm: int, to_volts: float) -> Estimate:

@@ -104,3 +104,16 @@ LOW_STANDBY_OFF: dict[int, float] = {
 }
 #: NAND of sg13g2 at 130 nm and of the Nangate library at 45 nm: volts, W
 LIBRARY_LEAKAGE_W: dict[int, tuple[float, float]] = {130: (1.2, 81.22e-12), 45: (1.1, 17.39e-9)}
+
+#: int8 and float32, additions and multiplications: pJ at 45 nm, 0.9 V, and at 7 nm
+OPERATORS_NM = (45, 7)
+OPERATORS_PJ: tuple[tuple[float, float], ...] = (
+    (0.03, 0.007),
+    (0.2, 0.07),
+    (0.9, 0.38),
+    (3.7, 1.31),
+)
+OPERATOR_SOURCE = (
+    "arithmetic at 45 nm (Horowitz, ISSCC 2014) and at 7 nm (Jouppi et al., ISCA 2021, as quoted "
+    "with BitNet's table of energies), which fell far less"
+)

@@ -12,7 +12,13 @@ import pytest
 from configs.errors import InputError
 from costmodel import scaling
 from costmodel.scaling import NODES, Quantity, nominal_volts, scale, scaling_source
-from costmodel.scaling_tables import AREA, LIBRARY_LEAKAGE_W, NEW_NAND2_UM2, OLD_NAND2_UM2
+from costmodel.scaling_tables import (
+    AREA,
+    LIBRARY_LEAKAGE_W,
+    NEW_NAND2_UM2,
+    OLD_NAND2_UM2,
+    OPERATORS_PJ,
+)
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 QUANTITIES = get_args(Quantity)
@@ -107,6 +113,16 @@ def test_energy_interval_holds_the_classical_rule(nm: int) -> None:
     factor = scale("energy", from_nm=130, from_volts=1.2, to_nm=nm, to_volts=volts)
     assert factor.low < nm / 130 * (volts / 1.2) ** 2 < factor.high
     assert factor.low < factor.value < factor.high
+
+
+def test_energy_interval_holds_published_operators() -> None:
+    """On average: their energies fell by different factors."""
+    factor = scale("energy", from_nm=45, from_volts=0.9, to_nm=7, to_volts=0.7)
+    fell = [after / before for before, after in OPERATORS_PJ]
+    assert factor.low < min(fell) < factor.high < max(fell)
+    assert factor.high > math.exp(sum(map(math.log, fell)) / len(fell))
+    older = scale("energy", from_nm=130, from_volts=1.2, to_nm=65, to_volts=1.1)
+    assert older.high / older.value < 1.5
 
 
 def test_delay_interval_holds_the_gate_length() -> None:
