@@ -26,6 +26,8 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.simulator_speed
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.skipping
+	$(BIN)/python -m benchmarks.cost_speed
+	$(BIN)/python -m benchmarks.anchors
 	$(BIN)/python -m benchmarks.bounds_speed
 	$(BIN)/python -m benchmarks.orders
 	$(BIN)/python -m benchmarks.narrow

@@ -24,7 +24,6 @@ from benchmarks.anchor_reasons import FINN_NOTE, NOTES, SLOPE_NOTE, notes
 from benchmarks.liberty import Library
 from benchmarks.synthesis import library_script
 from benchmarks.targets import libraries, map_fpga
-from benchmarks.technology import FLIP_FLOP, TOGGLE, VOLTS
 from configs.errors import InputError
 from costmodel.fpga import statistics
 from costmodel.published.anchors import (
@@ -44,7 +43,9 @@ MEASURED = Path(__file__).parents[1] / "docs" / "anchors.json"
 TOP = "measured"
 #: library of the energies and of the ratios; another one is shown beside it
 LIBRARY = "sg13g2"
-NODE_NM = 130
+NODE_NM, VOLTS = 130, 1.2
+#: its flip-flop, and how often bits of random independent data change
+FLIP_FLOP, TOGGLE = "sg13g2_dfrbp_1", 0.5
 SUPPLIES = {"sg13g2": VOLTS, "sky130": 1.8}
 #: beyond these a row needs a reason
 FACTOR = 2.0

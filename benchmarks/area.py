@@ -16,8 +16,8 @@ from amaranth.lib import wiring
 from benchmarks.synthesis import LIBERTY, synthesize, unpacked
 from configs.accelerator import FloatConfig
 from configs.errors import InputError
-from configs.schema import AcceleratorConfig, TechnologyConfig, load_axis
-from costmodel import machine_area
+from configs.schema import AcceleratorConfig, load_axis
+from costmodel import Technology, machine_area
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer
 from hw.core import Core
 from hw.dequant import FloatEncoder
@@ -79,16 +79,20 @@ def components(built: Machine) -> Iterator[tuple[tuple[str, ...], wiring.Compone
     yield ("",), Core(machine=built)
 
 
-def modelled_um2(built: Machine, blocks: tuple[str, ...], technology: TechnologyConfig) -> float:
+def modelled_um2(built: Machine, blocks: tuple[str, ...], technology: Technology) -> float:
     """The model's area of one component; ``("",)`` is the whole machine."""
     areas = [b for b in machine_area(built, technology) if b.block.startswith(blocks)]
     if blocks == ("",):
         return sum(b.total_um2 for b in areas)
     lanes, per_lane = built.accelerator.lanes, ("pe.products", "pe.alignment")
-    return sum(b.area_um2 * (lanes if b.block in per_lane else 1) for b in areas)
+    # alone: without what synthesis makes of all blocks together
+    return sum(
+        b.area_um2 / technology.composition(b.component) * (lanes if b.block in per_lane else 1)
+        for b in areas
+    )
 
 
-def measure(technology: TechnologyConfig, liberty: Path | None) -> Iterator[dict[str, Any]]:
+def measure(technology: Technology, liberty: Path | None) -> Iterator[dict[str, Any]]:
     """One row per machine and component."""
     with unpacked(liberty) as library:
         for name in MACHINES:
@@ -137,7 +141,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     liberty = options.liberty or (LIBERTY if LIBERTY.is_file() else None)
-    technology = load_axis("technology", TECHNOLOGY)
+    technology = Technology.of(load_axis("technology", TECHNOLOGY))
     if options.json:
         print(json.dumps(list(measure(technology, liberty)), indent=1, allow_nan=False))
         return

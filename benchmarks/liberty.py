@@ -1,51 +1,8 @@
 """Cell areas and energies from a Liberty file."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-_TOKEN = re.compile(r'"[^"]*"|[^\s(){}:;,"]+|[(){}:;]')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """One Liberty group: simple attributes; lists and groups by keyword."""
-
-    values: dict[str, str] = field(default_factory=dict)
-    children: list[tuple[str, list[str], "Group | None"]] = field(default_factory=list)
-
-    def groups(self, keyword: str) -> Iterator[tuple[list[str], "Group"]]:
-        """(arguments, group) of every group of a keyword."""
-        return ((a, group) for k, a, group in self.children if k == keyword and group is not None)
-
-    def numbers(self, keyword: str) -> list[float]:
-        """Numbers of a list attribute, flattened; empty if there is none."""
-        texts = [text for k, arguments, _ in self.children if k == keyword for text in arguments]
-        return [float(number) for text in texts for number in text.replace(",", " ").split()]
-
-
-def parse_liberty(text: str) -> Group:
-    """The library group of a Liberty file."""
-    plain = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).replace("\\\n", " ")
-    return next(group for _, group in _parse(iter(_TOKEN.findall(plain))).groups("library"))
-
-
-def _parse(tokens: Iterator[str]) -> Group:
-    """Statements up to the closing brace."""
-    group = Group()
-    for keyword in tokens:
-        if keyword == "}":
-            break
-        if keyword == ";":
-            continue
-        if next(tokens) == ":":
-            group.values[keyword] = " ".join(iter(tokens.__next__, ";")).strip('"')
-        else:
-            arguments = [word.strip('"') for word in iter(tokens.__next__, ")")]
-            body = _parse(tokens) if next(tokens) == "{" else None
-            group.children.append((keyword, arguments, body))
-    return group
+from costmodel.gates.liberty import Group, parse_liberty
 
 
 def _edge_pj(power: Group, edge: str) -> float:

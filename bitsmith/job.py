@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from configs.schema import RunConfig
-from costmodel import read_figures
+from costmodel import Technology
 from sim import WorkloadTiming, simulate_workload
 from sw.accumulators import BoundReport, FloatBounds, layer_float_bounds
 from sw.compile import (
@@ -80,6 +80,8 @@ class Job:
     config: RunConfig
     progress: Progress = silent
     quantized_model: QuantizedModel | None = None
+    #: what operands the energies are those of (:class:`costmodel.Technology`)
+    data: str = "real"
 
     @property
     def has_weights(self) -> bool:
@@ -89,9 +91,14 @@ class Job:
     def check(self) -> None:
         """Find what is wrong with the configuration before any work is done."""
         _ = self.family
-        read_figures(self.config.technology)
+        _ = self.technology
         if self.quantized_model is None:
             _ = self.workload
+
+    @cached_property
+    def technology(self) -> Technology:
+        """Prices of the technology."""
+        return Technology.of(self.config.technology, data=self.data)
 
     @cached_property
     def model(self) -> Model:

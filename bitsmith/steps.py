@@ -10,7 +10,7 @@ import numpy as np
 
 from configs.errors import InputError
 from configs.schema import QuantizationConfig
-from costmodel import cost
+from costmodel import CostReport, cost, job_energy
 from hw.benches.batch import TOP, accelerator_verilog
 from sim.export.table import timing_json
 from sw.compile import Machine
@@ -238,6 +238,18 @@ def _mean(total: int, count: int) -> int | float:
     return total // count if total % count == 0 else total / count
 
 
+def cost_report(job: Job) -> CostReport:
+    """Area and energy of the whole workload."""
+    memory = job.config.memory
+    return cost(
+        job.machine,
+        job.timing.activity,
+        job.technology,
+        memory=memory,
+        traffic=job.timing.traffic if memory is not None else None,
+    )
+
+
 def cost_step(job: Job, folder: Path) -> dict[str, Any]:
     """Area and energy.
 
@@ -246,16 +258,18 @@ def cost_step(job: Job, folder: Path) -> dict[str, Any]:
     Those of :meth:`costmodel.CostReport.to_dict` for the whole workload, and
     layers[]: name, energy_pj, on_chip_energy_pj.
     """
-    machine, technology = job.machine, job.config.technology
-    total = cost(machine, job.timing.activity, technology)
+    machine, technology, memory = job.machine, job.technology, job.config.memory
+
+    total = cost_report(job)
     layers = []
     for layer in job.progress(list(job.timing.layers), "cost"):
-        one = cost(machine, layer.activity, technology)
+        traffic = layer.traffic if memory is not None else None
+        one = job_energy(machine, layer.activity, technology, memory=memory, traffic=traffic)
         layers.append(
             {
                 "name": layer.name,
-                "energy_pj": one.energy_pj,
-                "on_chip_energy_pj": one.on_chip_energy_pj,
+                "energy_pj": sum(action.total_pj for action in one),
+                "on_chip_energy_pj": sum(a.total_pj for a in one if a.place == "on_chip"),
             }
         )
     return {**total.to_dict(), "layers": layers}

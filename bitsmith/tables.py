@@ -145,7 +145,8 @@ def summary_lines(config: dict[str, Any], results: Results) -> list[str]:
         f"cost in {cost['technology']}: {cost['area_um2'] / 1e6:.4f} mm2, "
         f"{energy_text(cost['on_chip_energy_pj'])} on chip ({cost['power_mw']:.3g} mW, "
         f"{cost['on_chip_energy_pj'] / cost['macs']:.3g} pJ/MAC) and "
-        f"{energy_text(cost['dram_energy_pj'])} in DRAM, which every stream beat crosses"
+        f"{energy_text(cost['dram_energy_pj'])} in DRAM"
+        + ("" if simulated["memory"] else ", which every stream beat crosses")
     )
     lines.append(verify_text(checked))
     return lines

@@ -201,11 +201,20 @@ class WorkloadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TechnologyConfig:
-    """Per-structure area and per-action energy of one process; units in the names."""
+    """A process: whose cells, at which node and supply, and the figures that no library gives."""
 
     name: str
     description: str
+    #: fits of a cell library (costmodel/calibration/fits), from which everything is scaled
+    library: str
+    node_nm: int
+    volts: float
+    #: units in the names
     figures: dict[str, Figure]
+
+    def __post_init__(self) -> None:
+        check_range("node_nm", self.node_nm, 1, 1000)
+        check_range("volts", self.volts, 0.2, 5)
 
 
 @dataclass(frozen=True, kw_only=True)

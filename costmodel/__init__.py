@@ -3,21 +3,21 @@
 from .area import BlockArea, machine_area
 from .array import machine_blocks
 from .energy import ActionEnergy, job_energy
-from .figures import REQUIRED_FIGURES, Figures, read_figures
+from .estimate import Estimate
 from .report import CostReport, cost
 from .structure import Block, Structure
+from .technology import Technology
 
 __all__ = [
-    "REQUIRED_FIGURES",
     "ActionEnergy",
     "Block",
     "BlockArea",
     "CostReport",
-    "Figures",
+    "Estimate",
     "Structure",
+    "Technology",
     "cost",
     "job_energy",
     "machine_area",
     "machine_blocks",
-    "read_figures",
 ]

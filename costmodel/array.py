@@ -19,6 +19,7 @@ from hw.pe import shift_select_bits
 from sw.compile import Machine
 from sw.compile.transfers import activation_port, weight_port
 
+from .buffer import buffer_control
 from .decoder import (
     constant_term_bits,
     special_terms,
@@ -42,6 +43,7 @@ from .structure import (
     COMPARE_GATES,
     Block,
     Structure,
+    adder,
     counter,
     enabled_register,
     queue,
@@ -106,7 +108,7 @@ def _registers(machine: Machine) -> list[tuple[str, int, Structure]]:
         blocks.append(("registers.exponents", array.rows, register(exponents)))
     if needs_negatives(machine) and array.lanes > 1:
         count = array.lanes.bit_length()
-        negatives = register(count) + Structure(adder_bits=array.lanes)
+        negatives = register(count) + adder(array.lanes)
         blocks.append(("negatives", array.cols, negatives))
     if "operands" in array.pipeline:
         chunks = machine.chunk_bits + machine.activation_chunk_bits
@@ -115,14 +117,11 @@ def _registers(machine: Machine) -> list[tuple[str, int, Structure]]:
 
 
 def _buffers(machine: Machine) -> list[tuple[str, int, Structure]]:
-    """Tile buffers, both halves; their counters and the bus registers are not modelled."""
+    """What controls the tile buffers; their storage is apart, bus registers are not modelled."""
     if machine.accelerator.buffers is None:
         return []
     ports = (weight_port(machine), activation_port(machine))
-    return [
-        (f"buffer.{port.name}", 1, Structure(sram_bits=2 * port.half_beats * port.beat_bits))
-        for port in ports
-    ]
+    return [(f"buffer_control.{port.name}", 1, buffer_control(port)) for port in ports]
 
 
 def _queues(machine: Machine) -> list[tuple[str, int, Structure]]:

@@ -1,6 +1,12 @@
 """Term decoders, as in ``hw/terms/``: their size from their truth tables."""
 
+import functools
+import operator
+from collections.abc import Sequence
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sw.compile import Machine
 from sw.formats import FormatFamily, TermTable
@@ -29,32 +35,60 @@ def _padded_slots(terms: TermTable) -> list[int]:
     return [min(slot, terms.slots - 1) for slot in range(1 << (terms.slots - 1).bit_length())]
 
 
-def decision_nodes(table: list[int], output_bits: int) -> tuple[int, int]:
-    """Nodes of the shared decision diagram of a truth table, inputs high bit first.
+def decision_nodes(table: Sequence[int], output_bits: int) -> tuple[int, int]:
+    """Nodes of the shared decision diagram of a truth table, in a good order of its inputs.
 
-    Every distinct sub-table is built once; a node between two of them is a multiplexer, a node
-    with one constant branch a gate, and an input itself costs nothing. Logic optimization finds
-    something smaller, so this is an upper bound.
+    Every distinct sub-table is built once, and serves for its complement as well; a node between
+    two of them is a multiplexer, a node with one constant branch a gate, and an input itself costs
+    nothing. The order is found by sifting (Rudell, ICCAD 1993): each input in turn takes the place
+    where the nodes are fewest.
 
     Returns
     -------
     tuple : (multiplexers, gates).
     """
-    seen: set[tuple[int, ...]] = set()
+    inputs = (len(table) - 1).bit_length()
+    bits = np.asarray(table)[:, None] >> np.arange(output_bits) & 1
+    functions = np.moveaxis(bits.astype(np.uint8), 0, 1).reshape(output_bits, *(2,) * inputs)
+    order = list(range(inputs))
+    best = _nodes(functions, order)
+    for moved in range(inputs):
+        others = [place for place in order if place != moved]
+        for place in range(inputs):
+            tried = [*others[:place], moved, *others[place:]]
+            found = _nodes(functions, tried)
+            if _weight(found) < _weight(best):
+                best, order = found, tried
+    return best
+
+
+def _weight(nodes: tuple[int, int]) -> int:
+    """A multiplexer is about two gates."""
+    return 2 * nodes[0] + nodes[1]
+
+
+def _nodes(functions: NDArray[np.uint8], order: list[int]) -> tuple[int, int]:
+    """(multiplexers, gates) with the inputs in this order."""
+    rows = functions.transpose(0, *(place + 1 for place in order)).reshape(len(functions), -1)
     multiplexers = gates = 0
-    waiting = [tuple(row >> bit & 1 for row in table) for bit in range(output_bits)]
-    while waiting:
-        rows = waiting.pop()
-        if rows in seen or len(set(rows)) == 1:
-            continue
-        seen.add(rows)
-        low, high = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-        waiting += [low, high]
-        constant = (len(set(low)) == 1) + (len(set(high)) == 1)
-        if low != high:
-            multiplexers += constant == 0
-            gates += constant == 1
+    while rows.shape[1] > 1:
+        # a sub-table and its complement are one, each distinct one is looked at once
+        rows = rows ^ rows[:, :1]
+        packed = np.ascontiguousarray(np.packbits(rows, axis=1))
+        _, first = np.unique(packed.view(f"V{packed.shape[1]}"), return_index=True)
+        rows = rows[first]
+        half = rows.shape[1] // 2
+        low, high = rows[:, :half], rows[:, half:]
+        differs = (low != high).any(axis=1)
+        constant = (low == low[:, :1]).all(axis=1).astype(int)
+        constant += (high == high[:, :1]).all(axis=1)
+        multiplexers += int((differs & (constant == 0)).sum())
+        gates += int((differs & (constant == 1)).sum())
+        rows = np.concatenate((low, high))
     return multiplexers, gates
+
+
+_size = lru_cache(maxsize=256)(decision_nodes)
 
 
 def term_bits(terms: TermTable) -> int:
@@ -82,25 +116,42 @@ def term_decoder(machine: Machine) -> Structure:
         levels = list(family.members[0].levels)
         levels[family.special_code] = None
         table = [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
-        parts += Structure(gates=family.bits - 1, mux2_bits=term_bits(terms))
-    mux2, gates = decision_nodes(table, term_bits(terms))
+        parts += Structure(gates=family.bits - 1) + _special_choice(machine)
+    nodes = _size(tuple(table), term_bits(terms))
     # a pair decoder compares each stored code with the identifier, and clears it
     pair_gates = 2 * family.stored_bits if family.pairs else 0
-    return parts + Structure(mux2_bits=mux2, gates=gates + pair_gates)
+    # the digit is that of no term while no slot is issued
+    return parts + Structure(table_nodes=_weight(nodes), gates=terms.digit_bits + pair_gates)
+
+
+def _special_choice(machine: Machine) -> Structure:
+    """The special term or another: bits of it that never change need no multiplexer."""
+    bits = term_bits(machine.terms)
+    changing = (1 << bits) - 1
+    if not machine.accelerator.programmable:
+        packed = _special_table(machine)
+        changing = functools.reduce(operator.or_, (term ^ packed[0] for term in packed))
+    count = changing.bit_count()
+    return Structure(mux2_bits=count, gates=bits - count)
+
+
+def _special_table(machine: Machine) -> list[int]:
+    """Packed special terms by slot (high) and format id."""
+    family, terms, code = machine.family, machine.terms, machine.family.special_code
+    assert code is not None
+    levels = [member.levels[code] for member in family.members]
+    levels += [None] * ((1 << family.id_bits) - len(levels))
+    return [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
 
 
 def special_terms(machine: Machine) -> Structure:
     """``SpecialTerms`` of one column: chosen by format id and slot."""
-    family, terms, code = machine.family, machine.terms, machine.family.special_code
-    assert code is not None
+    family, terms = machine.family, machine.terms
     if machine.accelerator.programmable:
         values = len(family.members) * terms.slots
         return Structure(mux2_bits=(values - 1) * term_bits(terms))
-    levels = [member.levels[code] for member in family.members]
-    levels += [None] * ((1 << family.id_bits) - len(levels))
-    table = [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
-    mux2, gates = decision_nodes(table, term_bits(terms))
-    return Structure(mux2_bits=mux2, gates=gates)
+    table = _special_table(machine)
+    return Structure(table_nodes=_weight(_size(tuple(table), term_bits(terms))))
 
 
 def special_values(machine: Machine) -> Structure:

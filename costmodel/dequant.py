@@ -12,10 +12,12 @@ from .structure import (
     NEGATE_GATES,
     Structure,
     accumulator,
+    adder,
     compressor,
     counter,
     enabled_register,
     left_shifter,
+    multiplier,
     register,
 )
 
@@ -29,7 +31,10 @@ def dequantizer_blocks(machine: Machine) -> list[tuple[str, Structure]]:
     if array.zero_point_bits:
         blocks.append(("dequantizer.correction", _correction(machine)))
     if array.scale.barrel_shift:
-        shifter = left_shifter(_held_bits(machine), array.scale.barrel_shift)
+        held, barrel = _held_bits(machine), array.scale.barrel_shift
+        wraps = array.outer_accumulator.mode == "wrap"
+        kept = min(held + barrel, machine.outer_bits) if wraps else held + barrel
+        shifter = left_shifter(held, barrel, kept=kept)
         blocks.append(("dequantizer.shifter", shifter))
     outer = outer_accumulator(machine, array.rows_per_dequantizer)
     blocks.append(("dequantizer.outer_accumulator", outer))
@@ -60,7 +65,7 @@ def _correction(machine: Machine) -> Structure:
     """Multiple of the activation sum: gated by the zero point's bit, negated, added."""
     bits = multiple_bits(machine)
     gates = bits + (bits + 1) * NEGATE_GATES
-    return Structure(gates=gates, adder_bits=machine.corrected_bits)
+    return Structure(gates=gates) + adder(machine.corrected_bits)
 
 
 def outer_accumulator(machine: Machine, depth: int) -> Structure:
@@ -129,7 +134,7 @@ def running_sum(machine: Machine) -> Structure:
     width = rows[-1] if rows else array.activation_bits
     lanes = compressor(rows) + register(delay * width)
     # other cycles add nothing, and a group's last one clears
-    return lanes + register(bits) + Structure(adder_bits=bits, gates=width + bits)
+    return lanes + register(bits) + adder(bits) + Structure(gates=width + bits)
 
 
 def multiple_bits(machine: Machine) -> int:
@@ -165,8 +170,7 @@ def dequantizer_control(machine: Machine) -> Structure:
 def requantizer_column(config: RequantizerConfig, bits: int) -> Structure:
     """One column of ``Requantizer``: product, shift, rounding, clipping."""
     width = bits + config.multiplier_bits
-    partial = bits * config.multiplier_bits
-    product = Structure(gates=partial, adder_bits=partial - bits) + enabled_register(width)
+    product = multiplier(bits, config.multiplier_bits) + enabled_register(width)
     shifter = Structure(mux2_bits=config.shift_bits * width)
     rounding = Structure(gates=width * INCREMENT_GATES)
     # bits above the result agree with its sign, or the result is a bound

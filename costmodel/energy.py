@@ -4,29 +4,49 @@ Idle PEs are not free: a slot is charged in every PE, padded rows and columns in
 flip-flop of the machine is clocked in every busy cycle, stalls included.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.schema import TechnologyConfig
+from configs.memory import MemoryConfig
 from sim.activity import Activity
+from sim.results import Traffic
 from sw.compile import Machine
 
-from . import floating
-from .array import machine_blocks
-from .dequant import (
-    activation_multiples,
-    column_scale,
-    held_sum,
-    multiple_bits,
-    outer_accumulator,
-    rotating_scale_bits,
-    running_sum,
-    waiting_sums,
-)
-from .figures import Figures, read_figures
-from .structure import Structure, counter, enabled_register, register
+from .actions import action_counts, action_parts
+from .area import BlockArea, cell_area, machine_area
+from .decoder import term_bits
+from .estimate import Estimate
+from .storage import memory_srams, tile_srams
+from .technology import Technology
 
 Place = Literal["on_chip", "dram"]
+#: why energy is spent, by what an action's name begins with; the first that fits
+CAUSES = {
+    "pe.": "compute",
+    "dequantizer.": "dequantization",
+    "column_scale": "dequantization",
+    "activation_sums": "dequantization",
+    "decoder": "decoding",
+    "special_terms": "decoding",
+    "registers.terms": "decoding",
+    "negatives": "decoding",
+    "activations": "decoding",
+    "requantizer": "output",
+    "encoder": "output",
+    "drain": "output",
+    "sram.": "storage",
+    "wires.": "movement",
+    "registers.": "movement",
+    "queue.": "movement",
+    "stream.": "movement",
+    "control": "control",
+    "clock.": "clock",
+    "leakage": "leakage",
+    "dram.": "dram",
+}
+#: energy of PEs whose products are padding: rows, columns and lanes without data
+IDLE = "idle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,162 +58,177 @@ class ActionEnergy:
     action : name; that of the block whose data switch, or of the traffic.
     place : where the energy is spent.
     count : how often the action took place.
-    energy_pj : energy of one action.
+    energy : of one action, pJ.
     """
 
     action: str
     place: Place
     count: int
-    energy_pj: float
+    energy: Estimate
+
+    @property
+    def cause(self) -> str:
+        """Why the energy is spent: a value of :data:`CAUSES`."""
+        return next(cause for start, cause in CAUSES.items() if self.action.startswith(start))
+
+    @property
+    def total(self) -> Estimate:
+        """Energy of all of them, pJ."""
+        return self.energy.times(self.count)
+
+    @property
+    def energy_pj(self) -> float:
+        """Expected energy of one."""
+        return self.energy.value
 
     @property
     def total_pj(self) -> float:
-        """Energy of all of them."""
-        return self.count * self.energy_pj
+        """Expected energy of all of them."""
+        return self.total.value
 
 
 def job_energy(
-    machine: Machine, activity: Activity, technology: TechnologyConfig
+    machine: Machine,
+    activity: Activity,
+    technology: Technology,
+    *,
+    memory: MemoryConfig | None = None,
+    traffic: Traffic | None = None,
 ) -> tuple[ActionEnergy, ...]:
     """Energy of ``activity`` on ``machine``, linear in every count of the activity.
 
-    The machine's structure is derived once and kept, so that calling this for each of hundreds of
-    layers is cheap.
+    Parameters
+    ----------
+    memory, traffic : what stands behind the streams and what crosses the DRAM interface. Without
+        them every stream beat is fetched from DRAM or sent there.
 
     Raises
     ------
-    InputError : the technology lacks a figure or has an unknown one.
+    InputError : the library was not calibrated for a component.
     """
-    counts = _counts(machine, activity)
-    prices = _prices_pj(machine, read_figures(technology))
+    counts = job_counts(machine, activity, traffic)
+    prices = action_prices(machine, technology, memory)
     return tuple(
         ActionEnergy(
             action=action,
             place="dram" if action.startswith("dram.") else "on_chip",
             count=count,
-            energy_pj=prices[action],
+            energy=prices[action],
         )
         for action, count in counts.items()
         if action in prices
     )
 
 
-def _counts(machine: Machine, activity: Activity) -> dict[str, int]:
-    """How often each action took place; a group stands for one group of one PE."""
-    array = machine.accelerator
-    groups = activity.group_dequantizations
-    queued_bits = activity.weight_bits + activity.activation_bits
-    chunks = activity.slots // machine.slots
-    counts = {
-        "pe.products": activity.pe_slots * array.lanes,
-        "pe.alignment": activity.pe_slots * array.lanes,
-        "pe.exponents": activity.pe_slots,
-        "pe.lane_sum": activity.pe_slots,
-        "pe.inner_accumulator": activity.pe_slots,
-        "pe.signs": activity.slots * array.cols,
-        "dequantizer.group_sums": groups,
-        "dequantizer.correction": groups * array.zero_point_bits,
-        "dequantizer.shifter": groups * array.scale.serial_bits,
-        "dequantizer.product": groups * array.scale.serial_bits,
-        # a floating-point product is added at once; bits of a scale that are 0 add nothing
-        "dequantizer.outer_accumulator": groups
-        * (1 if array.is_aligned else array.scale.significand_bits),
-        "column_scale": groups,
-        "activation_sums.chunks": chunks * array.rows,
-        "activation_sums.multiples": groups,
-        "decoder": activity.decoded_terms,
-        "special_terms": activity.decoded_terms // array.lanes,
-        "registers.terms": activity.decoded_terms,
-        "negatives": activity.slots * array.cols,
-        "registers.activations": activity.activation_bits,
-        "activations": chunks * array.rows,
-        "registers.exponents": chunks * array.rows,
-        "registers.operands": queued_bits,
-        "buffers.write": activity.buffered_bits,
-        "buffers.read": queued_bits,
-        "queue.write": queued_bits,
-        "queue.read": queued_bits,
-        "drain": activity.result_bits,
-        "requantizer": activity.result_bits // machine.result_bits,
-        "encoder": activity.result_bits // machine.result_bits,
-        "control": activity.busy_cycles,
-        "clock": activity.busy_cycles,
-        "leakage": activity.busy_cycles,
+def job_counts(
+    machine: Machine, activity: Activity, traffic: Traffic | None = None
+) -> dict[str, int]:
+    """How often every action takes place, those included that ``machine`` has no price for."""
+    return (
+        action_counts(machine, activity)
+        | {
+            "clock.slots": activity.slots,
+            "clock.stalls": activity.busy_cycles - activity.slots,
+            "leakage.cells": activity.busy_cycles,
+            "leakage.sram": activity.busy_cycles,
+            "sram.tiles.weights.write": activity.streamed_weight_bits,
+            "sram.tiles.weights.read": activity.weight_bits,
+            "sram.tiles.activations.write": activity.streamed_activation_bits,
+            "sram.tiles.activations.read": activity.activation_bits,
+            # terms go down the columns in every slot, activations along the rows in every chunk
+            "wires.terms": activity.decoded_terms * term_bits(machine.terms),
+            "wires.activations": activity.activation_bits,
+        }
+        | _traffic_counts(activity, traffic)
+    )
+
+
+def _traffic_counts(activity: Activity, traffic: Traffic | None) -> dict[str, int]:
+    """Bits that cross the stream ports, the buffers behind them, and the DRAM interface."""
+    streamed = {
+        "weights": activity.streamed_weight_bits,
+        "activations": activity.streamed_activation_bits,
+        "results": activity.streamed_result_bits,
     }
-    for place in ("stream", "dram"):
-        for port in ("weight", "activation", "result"):
-            counts[f"{place}.{port}s"] = getattr(activity, f"streamed_{port}_bits")
-    return counts
+    dram = streamed
+    if traffic is not None:
+        dram = {
+            "weights": 8 * (traffic.weight_bytes + traffic.kv_bytes),
+            "activations": 8 * traffic.activation_bytes,
+            "results": 8 * traffic.result_bytes,
+        }
+    counts = {f"stream.{port}": bits for port, bits in streamed.items()}
+    for port in ("weights", "activations"):
+        counts |= {f"sram.{port}.write": dram[port], f"sram.{port}.read": streamed[port]}
+    return counts | {f"dram.{port}": bits for port, bits in dram.items()}
 
 
-def _prices_pj(machine: Machine, figures: Figures) -> dict[str, float]:
-    """Energy of one action each, of those that the machine can do."""
-    array, blocks = machine.accelerator, machine_blocks(machine)
+def action_prices(
+    machine: Machine,
+    technology: Technology,
+    memory: MemoryConfig | None = None,
+    *,
+    areas: tuple[BlockArea, ...] | None = None,
+) -> dict[str, Estimate]:
+    """Energy of one action each in pJ, of those that the machine can do.
 
-    def switching(structure: Structure) -> float:
-        return structure.switching_energy_pj(figures)
-
-    prices = {block.block: switching(block.structure) for block in blocks}
-    prices |= {name: switching(parts) for name, parts in _combined_parts(machine).items()}
-    # what serves several PEs is charged to each in equal parts
-    prices["column_scale"] /= array.rows
-    if array.zero_point_bits:
-        prices["activation_sums.multiples"] /= array.cols
-    if not array.has_floats:
-        prices["registers.activations"] = switching(register(1))
-    if "registers.operands" in prices:
-        prices["registers.operands"] = switching(register(1))
-    prices["queue.write"] = figures.memory_write_energy_pj_per_bit
-    prices["queue.read"] = figures.memory_read_energy_pj_per_bit
-    if array.buffers:
-        prices["buffers.write"] = figures.sram_write_energy_pj_per_bit
-        prices["buffers.read"] = figures.sram_read_energy_pj_per_bit
-    # a tile is loaded once; every row sent passes one multiplexer of each level of the selection
-    levels = (array.rows - 1).bit_length()
-    selection = switching(Structure(mux2_bits=levels * array.cols * machine.outer_sum_bits))
-    prices["drain"] = (prices["drain"] / array.rows + selection) / machine.result_beat_bits
-    # two counters step; a step changes two bits on average, as four bits of random data do
-    prices["control"] = switching(counter(4).times(2))
+    ``areas`` are those of :func:`costmodel.machine_area`, where they are known.
+    """
+    prices = {
+        action: technology.energy_pj(component, parts)
+        for action, (component, parts) in action_parts(machine).items()
+    }
+    for name, sram in (tile_srams(machine) | memory_srams(memory)).items():
+        prices[f"{name}.read"] = technology.sram_pj_per_bit(sram, write=False)
+        prices[f"{name}.write"] = technology.sram_pj_per_bit(sram, write=True)
+    dram = technology.dram_pj_per_bit
+    if memory is not None:
+        dram = Estimate.of(memory.dram.energy_pj_per_bit)
     for port in ("weights", "activations", "results"):
-        prices[f"stream.{port}"] = figures.stream_energy_pj_per_bit
-        prices[f"dram.{port}"] = figures.dram_energy_pj_per_bit
-    total = Structure()
-    for block in blocks:
-        total += block.structure.times(block.count)
-    prices["clock"] = (
-        total.flip_flop_bits * figures.clock_energy_pj_per_bit
-        + total.memory_bits * figures.memory_clock_energy_pj_per_bit
-    )
+        prices[f"stream.{port}"] = technology.stream_pj_per_bit
+        prices[f"dram.{port}"] = dram
+    areas = machine_area(machine, technology, memory) if areas is None else areas
+    prices |= wire_prices(technology, cell_area(areas, technology))
+    return prices | _standing_prices(machine, technology, areas)
+
+
+def wire_prices(technology: Technology, cells: Estimate) -> dict[str, Estimate]:
+    """A bit across a square as large as the cells, driven once for all that read it."""
+    side_mm = cells.map(math.sqrt).times(1e-3)
+    price = technology.wire_pj_per_bit_mm.times(side_mm)
+    return {"wires.terms": price, "wires.activations": price}
+
+
+def _standing_prices(
+    machine: Machine, technology: Technology, areas: tuple[BlockArea, ...]
+) -> dict[str, Estimate]:
+    """What a cycle costs whatever the data: clock of all flip-flops, and leakage."""
+    parts = [area.structure.times(area.count) for area in areas]
+    clocked = sum(p.flip_flop_bits + p.memory_bits for p in parts)
+    clock = technology.clock_pj_per_bit.times(clocked)
     # mW x us = 1000 pJ
-    leakage_mw = figures.leakage_power_mw_per_mm2 * total.area_um2(figures) * 1e-6
-    prices["leakage"] = leakage_mw / array.clock_mhz * 1e3
-    return prices
-
-
-def _combined_parts(machine: Machine) -> dict[str, Structure]:
-    """What switches in actions that are not one pass through one block."""
-    array = machine.accelerator
-    sums = (
-        {"dequantizer.outer_accumulator": floating.outer_accumulator(machine, 1)}
-        if array.is_aligned
-        else _integer_sums(machine)
-    )
-    # a group's header is taken once; its scale and zero point rotate once per bit, for every row
-    rotating = (rotating_scale_bits(machine), array.zero_point_bits)
-    rotated = [enabled_register(b).times(array.rows_per_dequantizer * b) for b in rotating]
-    parts = sums | {"column_scale": column_scale(machine) + rotated[0] + rotated[1]}
-    if array.zero_point_bits:
-        parts["activation_sums.chunks"] = running_sum(machine)
-        doublings = enabled_register(multiple_bits(machine)).times(array.zero_point_bits)
-        parts["activation_sums.multiples"] = activation_multiples(machine) + doublings
-    return parts
-
-
-def _integer_sums(machine: Machine) -> dict[str, Structure]:
-    """Group sums and the outer sum of ``SerialDequantizer``."""
-    passes = machine.accelerator.scale_pass_cycles
+    per_cycle = 1e3 / machine.accelerator.clock_mhz
+    cells = technology.leakage_mw_per_mm2.times(cell_area(areas, technology)).times(1e-6)
+    macros = technology.sram_leakage_mw.times(sum(p.sram_bits for p in parts))
     return {
-        # the sum in turn is new in every cycle of a pass, the others move once
-        "dequantizer.group_sums": held_sum(machine).times(passes) + waiting_sums(machine),
-        "dequantizer.outer_accumulator": outer_accumulator(machine, 1),
+        "clock.slots": clock,
+        "clock.stalls": clock,
+        "leakage.cells": cells.times(per_cycle),
+        "leakage.sram": macros.times(per_cycle),
     }
+
+
+def energy_by_cause(
+    machine: Machine, activity: Activity, actions: tuple[ActionEnergy, ...]
+) -> dict[str, Estimate]:
+    """Energy by cause, in pJ; what idle PEs take is apart from what products take."""
+    found: dict[str, list[Estimate]] = {}
+    for action in actions:
+        found.setdefault(action.cause, []).append(action.total)
+    causes = {cause: Estimate.total(parts) for cause, parts in found.items()}
+    products = activity.pe_slots * machine.accelerator.lanes
+    if products and "compute" in causes:
+        useful = activity.macs * machine.slots / products
+        compute = causes["compute"]
+        causes["compute"], causes[IDLE] = compute.times(useful), compute.times(1 - useful)
+    return causes

@@ -10,8 +10,8 @@ from .structure import (
     COMPARE_GATES,
     INCREMENT_GATES,
     NEGATE_GATES,
-    XOR_GATES,
     Structure,
+    adder,
     enabled_register,
     leading_place,
     left_shifter,
@@ -62,10 +62,11 @@ def activations(machine: Machine) -> Structure:
         parts = register(layout.significand_bits + 1 + places)
         return (fields + parts).times(array.lanes) + invalid
     common = largest_of(array.lanes, places) + register(places) + Structure(gates=places)
-    magnitude = layout.significand_bits + array.floating.guard_bits
+    guard = array.floating.guard_bits
+    magnitude = layout.significand_bits + guard
     nearest = array.floating.rounding == "nearest_even"
     lane = fields + short_adder(places)
-    lane += right_shifter(magnitude, places, zero_filled=True, sticky=nearest)
+    lane += right_shifter(magnitude, places, zero_filled=True, zeros=guard, sticky=nearest)
     if nearest:
         lane += Structure(gates=magnitude * INCREMENT_GATES)
     lane += Structure(gates=magnitude * NEGATE_GATES) + register(magnitude + 1)
@@ -88,7 +89,7 @@ def float_accumulator(
         return parts + _normalized(floating, addend_bits, width, exponent)
     nearest = floating.rounding == "nearest_even"
     parts += right_shifter(width, exponent, sticky=nearest)
-    parts += Structure(adder_bits=width + 1)
+    parts += adder(width + 1)
     places = width + 1 - floating.bits
     return parts + _moved(floating, total=width + 1, places=places, exponent=exponent)
 
@@ -100,7 +101,7 @@ def _normalized(floating: FloatSum, addend_bits: int, width: int, exponent: int)
     total = width + guard + 1
     parts = zero + right_shifter(width + guard, exponent, sticky=True)
     # and whether the sum is 0
-    parts += Structure(adder_bits=total, gates=total)
+    parts += adder(total) + Structure(gates=total)
     # zeros below the sum, so that what a cancellation leaves can move left
     filled = total + floating.bits - 1
     # smallest shift that keeps the exponent above 0, the larger of both shifts
@@ -114,7 +115,7 @@ def _moved(floating: FloatSum, *, total: int, places: int, exponent: int) -> Str
     nearest = floating.rounding == "nearest_even"
     shift_bits = places.bit_length()
     # places that differ from the sign
-    parts = Structure(gates=places * XOR_GATES) + leading_place(places)
+    parts = Structure(xor_gates=places) + leading_place(places)
     parts += right_shifter(total, shift_bits, kept=floating.bits + 1, sticky=nearest)
     parts += short_adder(exponent)
     if nearest:
@@ -168,7 +169,7 @@ def product(machine: Machine) -> Structure:
     exponent = _scaled_exponent_bits(machine)
     parts = register(bits + scale.serial_bits) + enabled_register(exponent)
     # the mantissa is gated by the scale's bit, the upper part by the end of a pass
-    parts += Structure(gates=2 * bits, adder_bits=bits + 1)
+    parts += Structure(gates=2 * bits) + adder(bits + 1)
     return parts + short_adder(exponent if scale.barrel_shift else 0)
 
 

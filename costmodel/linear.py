@@ -77,11 +77,24 @@ class LinearModel:
 
 
 def fit_terms(
-    amounts: Sequence[Mapping[str, float]], measured: Sequence[float], names: Sequence[str]
+    amounts: Sequence[Mapping[str, float]],
+    measured: Sequence[float],
+    names: Sequence[str],
+    *,
+    least: Mapping[str, float] | None = None,
+    near: Mapping[str, float] | None = None,
+    hold: float = 0.0,
 ) -> dict[str, float]:
     """Coefficients of a linear model without negative ones: least squares of relative errors.
 
     Needs SciPy (``pip install 'bitsmith[calibrate]'``); only fitting does, predictions do not.
+
+    Parameters
+    ----------
+    least : lower bounds other than 0.
+    near : coefficients, above their bounds, that the found ones are held near.
+    hold : how strongly: a coefficient that is off by its whole value counts as much as this many
+        rows that are off by as much as they are.
     """
     from scipy.optimize import nnls
 
@@ -89,10 +102,16 @@ def fit_terms(
     columns = (
         np.array([[row.get(name, 0.0) for name in names] for row in amounts]) / target[:, None]
     )
+    floor = np.array([(least or {}).get(name, 0.0) for name in names])
+    wanted = 1 - columns @ floor
+    if near is not None and hold:
+        expected = np.array([near[name] for name in names]) - floor
+        columns = np.vstack([columns, np.sqrt(hold) * np.diag(1 / expected)])
+        wanted = np.concatenate([wanted, np.full(len(names), np.sqrt(hold))])
     # columns of like size, for the solver's tolerance
     sizes = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-    found, _ = nnls(columns / sizes, np.ones(len(target)))
-    prices = found / sizes
+    found, _ = nnls(columns / sizes, wanted)
+    prices = found / sizes + floor
     return {
         name: float(f"{price:.6g}") for name, price in zip(names, prices, strict=True) if price > 0
     }

@@ -8,9 +8,9 @@ from sw.compile import Machine
 from .floating import aligns_inside, inner_accumulator, largest_of
 from .structure import (
     INCREMENT_GATES,
-    XOR_GATES,
     Structure,
     accumulator,
+    adder,
     compressor,
     left_shifter,
     multiplier,
@@ -46,7 +46,7 @@ def _bounded(machine: Machine, exact: int) -> int:
     return min(exact, machine.inner_bits - min(machine.terms.base_shifts))
 
 
-def _sum_bits(machine: Machine, lanes: int) -> int:
+def sum_bits(machine: Machine, lanes: int) -> int:
     """Width of a sum of ``lanes`` lanes."""
     terms = machine.terms
     if aligns_inside(machine):
@@ -67,12 +67,12 @@ def _lane_product(machine: Machine) -> Structure:
         return _multiplied(machine)
     largest = machine.terms.largest_exponent
     activation_bits, _ = machine.value_shape
-    width = activation_bits + largest
+    width = _bounded(machine, activation_bits + largest)
     # shift by the lane's exponent, gate, invert
-    product = left_shifter(activation_bits, largest)
-    product += Structure(gates=width * (1 + XOR_GATES))
+    product = left_shifter(activation_bits, largest, kept=width)
+    product += Structure(gates=width, xor_gates=width)
     if "products" in machine.accelerator.pipeline:
-        product += register(min(width, _sum_bits(machine, machine.accelerator.lanes)))
+        product += register(min(width, sum_bits(machine, machine.accelerator.lanes)))
     return product
 
 
@@ -80,7 +80,8 @@ def _multiplied(machine: Machine) -> Structure:
     """Product with a digit, shifted by its exponent."""
     terms, (activation_bits, _) = machine.terms, machine.value_shape
     product = multiplier(activation_bits, terms.digit_bits)
-    product += left_shifter(activation_bits + terms.digit_bits, terms.largest_exponent)
+    bits, largest = activation_bits + terms.digit_bits, terms.largest_exponent
+    product += left_shifter(bits, largest, kept=_bounded(machine, bits + largest))
     if "products" in machine.accelerator.pipeline:
         exact = (_magnitude(machine) * terms.largest_term).bit_length() + 1
         product += register(_bounded(machine, exact))
@@ -97,7 +98,7 @@ def _aligning_product(machine: Machine) -> Structure:
     else:
         product = multiplier(significand, digit) + Structure(gates=digit - 1)
     # sign; sum of the exponents, gated where there is no product
-    product += Structure(gates=XOR_GATES + exponent)
+    product += Structure(xor_gates=1, gates=exponent)
     if terms.exponent_bits:
         product += short_adder(exponent)
     if "products" in machine.accelerator.pipeline:
@@ -108,12 +109,15 @@ def _aligning_product(machine: Machine) -> Structure:
 def _alignment(machine: Machine) -> Structure:
     """Distance to the largest exponent, shift with guard bits, rounding, inversion."""
     widths = machine.floating
-    inverted = Structure(gates=XOR_GATES * widths.product_bits)
+    inverted = Structure(xor_gates=widths.product_bits)
     if machine.accelerator.lanes == 1:
         return inverted
     exponent = widths.addend_exponent_bits
     nearest = machine.accelerator.floating.rounding == "nearest_even"
-    shifter = right_shifter(widths.product_bits, exponent, zero_filled=True, sticky=nearest)
+    guard = machine.accelerator.floating.guard_bits
+    shifter = right_shifter(
+        widths.product_bits, exponent, zero_filled=True, zeros=guard, sticky=nearest
+    )
     return short_adder(exponent) + shifter + inverted
 
 
@@ -163,10 +167,10 @@ def _part_bits(machine: Machine, number: int, lanes: int) -> int:
             return machine.floating.product_bits + 2
         return machine.floating.product_bits + array.floating.guard_bits + (2 if single else 4)
     if array.pe == "multiplier" or (array.adders == "chain" and not number):
-        return _sum_bits(machine, lanes)
+        return sum_bits(machine, lanes)
     # lanes as they are: the sign of a single unsigned one is that of its term
     _, is_signed = machine.value_shape
-    value_bits = _sum_bits(machine, 1) - 1 + (not is_signed)
+    value_bits = sum_bits(machine, 1) - 1 + (not is_signed)
     return _bounded(machine, value_bits - (not is_signed) if single else value_bits + 1)
 
 
@@ -176,15 +180,15 @@ def _parts(machine: Machine) -> Structure:
     chain = array.pe == "serial" and array.adders == "chain" and not aligns_inside(machine)
     for number, lanes in enumerate(_part_lanes(machine)):
         width = _part_bits(machine, number, lanes)
-        parts += register(width) + Structure(adder_bits=width * (lanes - 1))
+        parts += register(width) + adder(width).times(lanes - 1)
         if chain and number == 0:
             # the first lane is subtracted from nothing
-            parts += Structure(gates=_sum_bits(machine, 1) * INCREMENT_GATES)
+            parts += Structure(gates=sum_bits(machine, 1) * INCREMENT_GATES)
         widths.append(width)
     if chain:
         return parts + _joined(machine, widths)
-    rows = [_sum_bits(machine, PART_LANES * count) for count in range(2, len(widths))]
-    rows += [_sum_bits(machine, array.lanes)] if len(widths) > 1 else []
+    rows = [sum_bits(machine, PART_LANES * count) for count in range(2, len(widths))]
+    rows += [sum_bits(machine, array.lanes)] if len(widths) > 1 else []
     ones = array.pe == "serial" or aligns_inside(machine)
     return parts + compressor([array.lanes.bit_length(), *rows] if ones else rows)
 
@@ -192,7 +196,7 @@ def _parts(machine: Machine) -> Structure:
 def _lane_sum(machine: Machine) -> Structure:
     """Adders of the lanes and the register of their sum."""
     lanes = machine.accelerator.lanes
-    rows = [_sum_bits(machine, number) for number in range(2, lanes + 1)]
+    rows = [sum_bits(machine, number) for number in range(2, lanes + 1)]
     if "sums" in machine.accelerator.pipeline:
         adders = _parts(machine)
     elif aligns_inside(machine):
@@ -205,7 +209,7 @@ def _lane_sum(machine: Machine) -> Structure:
     else:
         # a row of few bits adds the number of negative lanes
         adders = compressor([lanes.bit_length(), *rows])
-    kept = _sum_bits(machine, lanes)
+    kept = sum_bits(machine, lanes)
     if aligns_inside(machine) and lanes == 1:
         # nothing moves into the guard bits
         kept -= machine.accelerator.floating.guard_bits
@@ -218,20 +222,21 @@ def _chains(machine: Machine, lanes: int) -> Structure:
     for start in range(0, lanes, CHAIN_LANES):
         length = min(CHAIN_LANES, lanes - start)
         # the first lane of a chain is subtracted from nothing
-        parts += Structure(gates=_sum_bits(machine, 1) * INCREMENT_GATES)
+        parts += Structure(gates=sum_bits(machine, 1) * INCREMENT_GATES)
         for number in range(2, length + 1):
-            parts += Structure(adder_bits=_sum_bits(machine, number))
-        widths.append(_sum_bits(machine, length))
+            parts += adder(sum_bits(machine, number))
+        widths.append(sum_bits(machine, length))
     return parts + _joined(machine, widths)
 
 
 def _joined(machine: Machine, widths: list[int]) -> Structure:
     """Tree of adders for numbers of these widths."""
-    total, parts = _sum_bits(machine, machine.accelerator.lanes), Structure()
+    total, parts = sum_bits(machine, machine.accelerator.lanes), Structure()
     while len(widths) > 1:
         pairs = zip(widths[::2], widths[1::2], strict=False)
         joined = [min(max(pair) + 1, total) for pair in pairs]
-        parts += Structure(adder_bits=sum(joined))
+        for bits in joined:
+            parts += adder(bits)
         widths = joined + widths[len(widths) & ~1 :]
     return parts
 
@@ -240,7 +245,7 @@ def _inner_accumulator(machine: Machine) -> Structure:
     """Base shift, optional register, inner accumulator."""
     array, shifts = machine.accelerator, set(machine.terms.base_shifts)
     mode, largest = array.inner_accumulator.mode, max(shifts)
-    total = _sum_bits(machine, array.lanes)
+    total = sum_bits(machine, array.lanes)
     parts = Structure(mux2_bits=(len(shifts) - 1) * total, gates=largest)
     if "shift" in array.pipeline:
         # zeros are not kept, nor bits above an accumulator that wraps
@@ -253,6 +258,6 @@ def _inner_accumulator(machine: Machine) -> Structure:
 def _shifted_bits(machine: Machine) -> int:
     """Width of a lane sum behind its base shift."""
     array = machine.accelerator
-    top = _sum_bits(machine, array.lanes) + max(machine.terms.base_shifts)
+    top = sum_bits(machine, array.lanes) + max(machine.terms.base_shifts)
     wraps = not array.is_aligned and array.inner_accumulator.mode == "wrap"
     return min(top, machine.inner_bits) if wraps else top

@@ -6,8 +6,6 @@ drawing of each block contains, before any logic optimization.
 
 from dataclasses import dataclass, fields
 
-from .figures import Figures
-
 #: gates per bit: exclusive-or, conditional negation, increment, comparison for equality
 XOR_GATES, NEGATE_GATES, INCREMENT_GATES, COMPARE_GATES = 2, 5, 3, 3
 #: a full adder whose carry goes to the next row instead of the next bit
@@ -22,15 +20,23 @@ class Structure:
     ----------
     flip_flop_bits : registers outside of queues.
     adder_bits : bits of two-operand adders.
+    carry_nodes : nodes of the trees that their carries take (Brent and Kung, 1982).
+    full_adder_bits : full adders whose carry goes to the next row, or ripples a few places.
     mux2_bits : two-to-one multiplexers, those of register enables included.
-    gates : two-input gates.
+    xor_gates : exclusive-or gates of two inputs.
+    table_nodes : nodes of the decision diagrams of tables, two for a multiplexer.
+    gates : other two-input gates.
     memory_bits : queue storage.
     sram_bits : tile buffers.
     """
 
     flip_flop_bits: int = 0
     adder_bits: int = 0
+    carry_nodes: int = 0
+    full_adder_bits: int = 0
     mux2_bits: int = 0
+    xor_gates: int = 0
+    table_nodes: int = 0
     gates: int = 0
     memory_bits: int = 0
     sram_bits: int = 0
@@ -43,24 +49,14 @@ class Structure:
         """``count`` of them."""
         return Structure(**{f.name: getattr(self, f.name) * count for f in fields(self)})
 
-    def area_um2(self, figures: Figures) -> float:
-        """Area of all parts."""
+    @property
+    def equivalent_gates(self) -> int:
+        """All that is made of gates, in two-input gates."""
         return (
-            self.flip_flop_bits * figures.flip_flop_area_um2_per_bit
-            + self.adder_bits * figures.adder_area_um2_per_bit
-            + self.mux2_bits * figures.mux2_area_um2_per_bit
-            + self.gates * figures.gate_area_um2
-            + self.memory_bits * figures.memory_area_um2_per_bit
-            + self.sram_bits * figures.sram_area_um2_per_bit
-        )
-
-    def switching_energy_pj(self, figures: Figures) -> float:
-        """Energy of new data passing through all parts once; clock and storage are apart."""
-        return (
-            self.flip_flop_bits * figures.flip_flop_energy_pj_per_bit
-            + self.adder_bits * figures.adder_energy_pj_per_bit
-            + self.mux2_bits * figures.mux2_energy_pj_per_bit
-            + self.gates * figures.gate_energy_pj
+            self.gates
+            + self.table_nodes
+            + self.xor_gates * XOR_GATES
+            + self.full_adder_bits * CARRY_SAVE_GATES
         )
 
 
@@ -83,6 +79,11 @@ def enabled_register(bits: int) -> Structure:
     return Structure(flip_flop_bits=bits, mux2_bits=bits)
 
 
+def adder(bits: int) -> Structure:
+    """Two-operand adder; its carries take a tree, whose size grows faster than its width."""
+    return Structure(adder_bits=bits, carry_nodes=max(0, 2 * bits - 2 - (bits - 1).bit_length()))
+
+
 def counter(bits: int) -> Structure:
     """Counter with enable and clear."""
     return enabled_register(bits) + Structure(gates=bits * (1 + INCREMENT_GATES))
@@ -101,25 +102,28 @@ def compressor(widths: list[int]) -> Structure:
     """
     if not widths:
         return Structure()
-    return Structure(gates=sum(widths[:-1]) * CARRY_SAVE_GATES, adder_bits=widths[-1])
+    return Structure(full_adder_bits=sum(widths[:-1])) + adder(widths[-1])
 
 
-def left_shifter(bits: int, largest: int) -> Structure:
+def left_shifter(bits: int, largest: int, *, kept: int | None = None) -> Structure:
     """Shift a signed number of ``bits`` left by 0 to ``largest``, one stage per bit of the shift.
 
-    Low bits are filled with zeros; the top bit of a stage is the sign either way.
+    Low bits are filled with zeros; the top bit of a stage is the sign either way. ``kept`` low bits
+    are read (all by default).
     """
+    read = bits + largest if kept is None else kept
     parts, width = Structure(), bits
     for stage in range(largest.bit_length()):
         shift = 1 << stage
-        parts += Structure(gates=shift, mux2_bits=width - 1)
+        both = max(0, min(read, width + shift - 1) - shift)
+        parts += Structure(gates=min(shift, read), mux2_bits=both)
         width = min(width + shift, bits + largest)
     return parts
 
 
 def short_adder(bits: int) -> Structure:
     """Adder of exponents: so short that its carry may ripple."""
-    return Structure(gates=bits * CARRY_SAVE_GATES)
+    return Structure(full_adder_bits=bits)
 
 
 def right_shifter(
@@ -128,26 +132,35 @@ def right_shifter(
     *,
     kept: int | None = None,
     zero_filled: bool = False,
+    zeros: int = 0,
     sticky: bool = False,
 ) -> Structure:
     """Shift a number of ``bits`` right, one stage per bit of the shift, the largest first.
 
     Stages that move everything out are one. ``kept`` low bits are read (all by default); above the
-    number come zeros or its sign. With ``sticky`` one place below is kept, and whether anything was
-    lost below that.
+    number come zeros or its sign. The low ``zeros`` bits are 0 before. With ``sticky`` one place
+    below is kept, and whether anything was lost below that.
     """
     parts, width = Structure(), bits + sticky
+    # places that are not always 0
+    present = (1 << width) - (1 << zeros + sticky)
     # those that leave something, and one for all others
     useful = min(stages, (width - 1).bit_length())
     for stage in reversed(range(useful + (stages > useful))):
         shift = min(1 << stage, width)
         # later stages bring down bits from above those that are read
         needed = width if kept is None else min(width, kept + sticky + shift - 1)
-        both = max(0, min(needed, width - shift))
-        filled = needed - both
-        parts += Structure(mux2_bits=both, gates=filled if zero_filled else 2 * filled)
+        read = (1 << needed) - 1
+        moved = present >> shift
+        if zero_filled:
+            both = (present & moved & read).bit_count()
+            parts += Structure(mux2_bits=both, gates=((present ^ moved) & read).bit_count())
+        else:
+            both = max(0, min(needed, width - shift))
+            parts += Structure(mux2_bits=both, gates=2 * (needed - both))
         if sticky:
-            parts += Structure(gates=shift + 1)
+            parts += Structure(gates=(present & (1 << shift) - 1).bit_count() + 1)
+        present |= moved
     return parts + Structure(gates=max(0, stages - useful - 1))
 
 
@@ -162,22 +175,21 @@ def multiplier(first_bits: int, second_bits: int) -> Structure:
     The bits that correct for signs fill a row.
     """
     rows, width = min(first_bits, second_bits), max(first_bits, second_bits)
-    saved = max(0, rows - 1) * width
-    return Structure(
-        gates=rows * width + saved * CARRY_SAVE_GATES,
-        adder_bits=first_bits + second_bits if rows > 1 else 0,
-    )
+    product = Structure(gates=rows * width)
+    if rows > 1:
+        product += Structure(full_adder_bits=(rows - 1) * width) + adder(first_bits + second_bits)
+    return product
 
 
 def accumulator(bits: int, addend_bits: int, mode: str, *, depth: int = 1) -> Structure:
     """``hw.pe.Accumulator``: registers with clear, adder, and what a bounded mode adds."""
-    parts = register(depth * bits) + Structure(adder_bits=bits, gates=depth * bits)
+    excess = max(bits, addend_bits) + 1 - bits if mode != "wrap" else 0
+    parts = register(depth * bits) + adder(bits + excess) + Structure(gates=depth * bits)
     if depth > 1:
         # the sums move on, or the one in turn takes its successor and the others hold
         parts += Structure(mux2_bits=depth * bits)
     if mode != "wrap":
-        excess = max(bits, addend_bits) + 1 - bits
-        parts += Structure(adder_bits=excess, gates=excess * XOR_GATES)
+        parts += Structure(xor_gates=excess)
     if mode == "saturate":
         parts += Structure(mux2_bits=bits)
     return parts

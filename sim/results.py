@@ -146,6 +146,11 @@ class LayerTiming:
         return sum((phase.activity for phase in self.phases), start=Activity())
 
     @property
+    def traffic(self) -> Traffic:
+        """Bytes of all its jobs."""
+        return sum((phase.traffic for phase in self.phases), start=Traffic())
+
+    @property
     def utilization(self) -> float:
         """Useful products over those that the array could do in the layer's time."""
         peak = sum(phase.report.peak_macs_per_cycle * phase.cycles for phase in self.phases)

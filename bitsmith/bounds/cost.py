@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-from configs.schema import TechnologyConfig
-from costmodel import cost
+from costmodel import Technology, cost
 from costmodel.fpga import map_cells
 from hw.array import PEArray
 from hw.emit import to_rtlil
@@ -32,7 +31,7 @@ def pe_luts(machine: Machine) -> int:
     return map_cells(to_rtlil(PEArray(machine=one), "array"), FAMILY, top="array")["lut"]
 
 
-def width_costs(machine: Machine, technology: TechnologyConfig, activity: Activity) -> dict:
+def width_costs(machine: Machine, technology: Technology, activity: Activity) -> dict:
     """Area, energy and LUTs of a machine as it is, with 32-bit accumulators, and per bit.
 
     Keys
@@ -57,7 +56,7 @@ def width_costs(machine: Machine, technology: TechnologyConfig, activity: Activi
     widths = {"inner": machine.inner_bits, "outer": machine.outer_bits}
     wide = {f"{stage}_bits": max(WIDE_BITS, bits) for stage, bits in widths.items()}
     return {
-        "technology": technology.name,
+        "technology": technology.config.name,
         "luts_of": f"one PE with its dequantizer and decoder, {FAMILY}",
         **own,
         "wide": measured(at_width(machine, **wide)),
@@ -72,7 +71,7 @@ def _per_bit(
     machine: Machine,
     stage: Stage,
     own: dict[str, Any],
-    technology: TechnologyConfig,
+    technology: Technology,
     activity: Activity,
 ) -> dict[str, float]:
     name = f"{stage}_bits"

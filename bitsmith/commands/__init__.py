@@ -3,8 +3,9 @@
 from .baselines import baselines
 from .board import board
 from .bounds import bounds
+from .calibrate import calibrate
+from .cost import cost
 from .fpga import fpga
-from .machines import cost, verify
 from .numbers import formats, models
 from .prove import prove
 from .quantization import accuracy, compare, export, quantize
@@ -13,6 +14,7 @@ from .rtl import rtl
 from .runs import doctor, report, run
 from .simulate import simulate
 from .skipping import skipping
+from .verify import verify
 from .widths import widths
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "baselines",
     "board",
     "bounds",
+    "calibrate",
     "compare",
     "cost",
     "doctor",

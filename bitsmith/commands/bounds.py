@@ -216,7 +216,7 @@ def _measure(options: Options, job: Job, result: dict[str, Any]) -> None:
         if options.sufficient:
             result["sufficient"] = sufficient_widths(study)
     if options.cost:
-        result["cost"] = width_costs(job.machine, job.config.technology, job.timing.activity)
+        result["cost"] = width_costs(job.machine, job.technology, job.timing.activity)
 
 
 def _widths(result: dict[str, Any]) -> list[str]:

@@ -93,7 +93,8 @@ def make_job(options: Options, progress: Progress) -> Job:
         technology=technology,
         memory=memory,
     )
-    return Job(config=config, progress=progress, quantized_model=stored)
+    data = getattr(options, "data", None) or "real"
+    return Job(config=config, progress=progress, quantized_model=stored, data=data)
 
 
 def float_model(options: Options) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.errors import InputError, check_range
 from configs.schema import QuantizationConfig, load_axis
+from costmodel import Technology
 from sw.quantize.recipe import check_format
 
 from ..job import Progress
@@ -40,7 +41,7 @@ def widths(options: Options, progress: Progress) -> int:
         scale_rule="mse",
     )
     check_format(recipe.format)
-    technology = load_axis("technology", options.technology or "generic_28nm")
+    technology = Technology.of(load_axis("technology", options.technology or "generic_28nm"))
     if options.trained is not None:
         read_trained(options.trained)
     if options.output is not None:

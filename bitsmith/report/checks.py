@@ -129,10 +129,10 @@ def limits_section(run: Run) -> Markup:
         join("On the host, and not counted: ", host or "nothing", "."),
         f"{agreed} {supplied} "
         "Layers run one after another. The clock frequency is configured, not timed.",
-        "Weights and activations are streamed again for every tile; the DRAM energy is that of "
-        "this traffic.",
-        "Area and energy are a structural model with the figures listed above; wires, clock tree "
-        "and glitches are not in it. They compare machines, they do not sign one off.",
+        "Weights and activations are streamed again for every tile"
+        + ("; the DRAM energy is that of this traffic." if simulated["memory"] is None else "."),
+        "Area and energy are a structural model calibrated on synthesized netlists; wires, clock "
+        "tree and glitches are not in it. They compare machines, they do not sign one off.",
         "Verification runs the jobs listed above; it is not a formal proof of equivalence.",
     ]
     if run.skipped("bounds") is None:

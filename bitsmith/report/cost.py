@@ -23,8 +23,11 @@ def cost_section(run: Run) -> Markup:
     description = run.config.get("technology", {}).get("description", "").rstrip(".")
     area = f"{significant(cost['area_um2'] / 1e6)} mm\u00b2"
     blocks = [(b["block"], b["count"], b["total_um2"]) for b in cost["blocks"]]
+    limits = cost["intervals"]["area_um2"]
+    low, high = (significant(limits[name] / 1e6) for name in ("low", "high"))
+    causes = [(name, 0, c["energy_pj"] * 1e-12) for name, c in cost["causes"].items()]
     parts = [
-        section_title(f"Area by block: {area}, cells only"),
+        section_title(f"Area by block: {area} ({low} to {high}), without wires"),
         _bars(blocks, lambda value: f"{count(value)} \u00b5m\u00b2", "c0", "area"),
     ]
     for place, title, shade in (("on_chip", "On chip", "c2"), ("dram", "In DRAM", "c4")):
@@ -35,6 +38,10 @@ def cost_section(run: Run) -> Markup:
             section_title(f"{title}, by action: {total}"),
             _bars(entries, lambda value: si(value, "J"), shade, "energy"),
         ]
+    parts += [
+        section_title("Energy by cause"),
+        _bars(causes, lambda value: si(value, "J"), "c3", "energy"),
+    ]
     return section(
         "cost",
         "Area and energy",
@@ -60,7 +67,8 @@ def _bars(entries: list[tuple[str, int, float]], show: Any, shade: str, title: s
         for index, (name, _, _) in enumerate(entries)
     ]
     notes = [
-        f"{show(value)}, {percent(value / total)} ({count(number)} \u00d7)"
+        f"{show(value)}, {percent(value / total)}"
+        + (f" ({count(number)} \u00d7)" if number else "")
         for _, number, value in entries
     ]
     bars = Bars(
@@ -93,8 +101,9 @@ def _figures(figures: dict[str, Any]) -> Markup:
     return join(
         paragraph(
             "Area: flip-flop bits, adder bits, multiplexer bits, gates and storage bits of each "
-            "block times these figures. Energy: what the simulator counted times the energy of "
-            f"one action. Of {len(figures)} figures: {summary}."
+            "block times these figures, scaled to the process. Energy: what the simulator counted "
+            "times the energy of one action. `bitsmith cost --explain NAME` says where a block, an "
+            f"action or a figure comes from. Of {len(figures)} figures: {summary}."
         ),
         table(
             ["figure, unit in its name", "kind", "source", "value"],

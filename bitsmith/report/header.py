@@ -1,5 +1,7 @@
 """Top of the page: what was run, the verdicts, and the numbers that people ask for first."""
 
+from typing import Any
+
 from .context import Run
 from .markup import Markup, join, tag
 from .units import count, percent, si, signed, significant
@@ -84,14 +86,26 @@ def _tiles(run: Run) -> list[Markup]:
             f"decode, {count(step)} cycles a step" if step else "no decode in the workload",
         ),
         (percent(simulated["utilization"]), "of the array's peak, whole workload"),
-        (f"{significant(cost['area_um2'] / 1e6)} mm\u00b2", f"{cost['technology']}, cells only"),
+        (f"{significant(cost['area_um2'] / 1e6)} mm\u00b2", _area_note(cost)),
         (
             si(cost["on_chip_energy_pj"] * 1e-12, "J"),
             f"on chip: {si(cost['power_mw'] * 1e-3, 'W')}, {significant(macs)} pJ per MAC",
         ),
-        (si(cost["dram_energy_pj"] * 1e-12, "J"), "in DRAM, crossed by every stream beat"),
+        (si(cost["dram_energy_pj"] * 1e-12, "J"), f"in DRAM{_crossed(simulated)}"),
     ]
     return [tag("div", tag("b", value), tag("span", note), class_="tile") for value, note in tiles]
+
+
+def _area_note(cost: dict[str, Any]) -> str:
+    """Process and interval of the area."""
+    limits = cost["intervals"]["area_um2"]
+    low, high = (significant(limits[name] / 1e6) for name in ("low", "high"))
+    return f"{cost['technology']}, without wires: {low} to {high}"
+
+
+def _crossed(simulated: dict[str, Any]) -> str:
+    """What the DRAM energy is that of, where no memory stands behind the streams."""
+    return "" if simulated["memory"] else ", crossed by every stream beat"
 
 
 def _weight_tiles(run: Run) -> list[tuple[str, str]]:

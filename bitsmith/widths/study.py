@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from configs.errors import InputError, check_range, unknown_name
-from configs.schema import NARROW_METHODS, AccumulatorTarget, QuantizationConfig, TechnologyConfig
-from costmodel import machine_area
+from configs.schema import NARROW_METHODS, AccumulatorTarget, QuantizationConfig
+from costmodel import Technology, machine_area
 from sw.accumulators import Mode
 from sw.compile import resolve_machine
 from sw.golden.narrow import UNLIMITED, Events, Registers
@@ -54,7 +54,7 @@ class WidthSettings:
 def width_rows(
     task: Task,
     settings: WidthSettings,
-    technology: TechnologyConfig,
+    technology: Technology,
     *,
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def _narrowed(task: Task, method: str, bits: int) -> QuantizedModel | None:
 class _Measured:
     """One quantized model, in registers of any width."""
 
-    def __init__(self, task: Task, quantized: QuantizedModel, technology: TechnologyConfig) -> None:
+    def __init__(self, task: Task, quantized: QuantizedModel, technology: Technology) -> None:
         self.task, self.quantized, self.technology = task, quantized, technology
         self.narrow: NarrowModel = task.narrow(quantized)
         self.bounds = [self.narrow.bounds(name) for name in self.narrow.linears]

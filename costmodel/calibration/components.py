@@ -9,14 +9,22 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
-from configs.timing import dequantizer_cycles
+from configs.timing import dequantizer_cycles, dot_cycles, inner_cycles
 from costmodel.array import machine_blocks
+from costmodel.dequant import header_stages
 from costmodel.structure import Structure
 from hw.array import PEArray, Queue, ResultDrain, Sequencer
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer, needs_negatives
 from hw.core import Core
+from hw.dequant import ActivationSums, ColumnScale
+from hw.memory import TileBuffer
 from hw.terms import ColumnTerms
 from sw.compile import Machine
+from sw.compile.transfers import activation_port, weight_port
+
+#: blocks of a column of terms, and of the way out
+_COLUMN = ("decoder", "special_terms", "registers.terms", "negatives")
+_DRAIN = ("drain", "requantizer", "encoder")
 
 
 def component_of(machine: Machine, block: str) -> str:
@@ -27,11 +35,13 @@ def component_of(machine: Machine, block: str) -> str:
         return "float_pe" if floating else f"{machine.accelerator.pe}_pe"
     if family == "dequantizer":
         return "float_dequantizer" if floating else "dequantizer"
-    if block in ("decoder", "special_terms", "registers.terms", "negatives"):
+    if block in _COLUMN:
         return "column"
-    if block in ("drain", "requantizer", "encoder"):
+    if block in _DRAIN:
         return "drain"
-    if family in ("queue", "activations", "buffer"):
+    if block.startswith("buffer"):
+        return "weight_buffer" if block.endswith("weights") else "activation_buffer"
+    if family in ("queue", "activations", "column_scale", "activation_sums"):
         return family
     return "control"
 
@@ -45,11 +55,13 @@ class Component:
     build : the circuit of a machine.
     number : how many of it a machine has.
     blocks : whether a block of a machine is in it, by name.
+    without_memories : block RAM is no part of it: its ports are the circuit's.
     """
 
     build: Callable[[Machine], wiring.Component]
     number: Callable[[Machine], int]
     blocks: Callable[[str], bool]
+    without_memories: bool = False
 
     def parts(self, machine: Machine) -> dict[str, Structure]:
         """Parts of one circuit, by block."""
@@ -68,8 +80,20 @@ class Component:
         return total
 
 
-def _pe(machine: Machine) -> int:
+def _one(machine: Machine) -> int:
+    return 1
+
+
+def _pes(machine: Machine) -> int:
     return machine.accelerator.rows * machine.accelerator.cols
+
+
+def _cols(machine: Machine) -> int:
+    return machine.accelerator.cols
+
+
+def _shares(machine: Machine) -> int:
+    return machine.accelerator.rows // machine.accelerator.rows_per_dequantizer
 
 
 def _column(machine: Machine) -> wiring.Component:
@@ -80,6 +104,28 @@ def _column(machine: Machine) -> wiring.Component:
         lanes=array.lanes,
         programmable=array.programmable,
         count_negatives=needs_negatives(machine),
+    )
+
+
+def _column_scale(machine: Machine) -> wiring.Component:
+    array = machine.accelerator
+    return ColumnScale(
+        scale=array.scale,
+        zero_point_bits=array.zero_point_bits,
+        stages=header_stages(machine),
+    )
+
+
+def _activation_sums(machine: Machine) -> wiring.Component:
+    array = machine.accelerator
+    return ActivationSums(
+        rows=array.rows_per_dequantizer,
+        lanes=array.lanes,
+        activation_bits=array.activation_bits,
+        activation_signed=array.activation_signed,
+        bits=machine.activation_sum_bits,
+        zero_point_bits=array.zero_point_bits,
+        delay=dot_cycles(array) + inner_cycles(array) - 1,
     )
 
 
@@ -102,54 +148,57 @@ def _sequencer(machine: Machine) -> wiring.Component:
 
 def _outside(block: str) -> bool:
     """Blocks of a core that are not in its array."""
-    return block.startswith(("queue", "walker", "sequencer", "drain", "requantizer", "encoder"))
+    return block.startswith(("queue", "walker", "sequencer", *_DRAIN))
 
 
-_SHARED_SIGNS = "pe.signs"
+def _prefixed(
+    prefix: str, build: Callable[[Machine], wiring.Component], number: Callable[[Machine], int]
+) -> Component:
+    return Component(build=build, number=number, blocks=lambda block: block.startswith(prefix))
+
+
+_PE = _prefixed("pe.", inner_pe, _pes)
+_DEQUANTIZER = _prefixed("dequantizer.", make_dequantizer, lambda m: _shares(m) * _cols(m))
 #: what calibration synthesizes; ``control`` also prices what only an array or a core contains
 COMPONENTS = {
-    "serial_pe": Component(
-        build=inner_pe, number=_pe, blocks=lambda b: b.startswith("pe.") and b != _SHARED_SIGNS
+    "serial_pe": _PE,
+    "multiplier_pe": _PE,
+    "float_pe": _PE,
+    "dequantizer": _DEQUANTIZER,
+    "float_dequantizer": _DEQUANTIZER,
+    "column": Component(build=_column, number=_cols, blocks=lambda b: b in _COLUMN),
+    "column_scale": _prefixed("column_scale", _column_scale, _cols),
+    "activation_sums": _prefixed("activation_sums", _activation_sums, _shares),
+    "activations": _prefixed("activations", activation_decoder, lambda m: m.accelerator.rows),
+    "queue": _prefixed(
+        "queue.weights",
+        lambda m: Queue(width=m.chunk_bits, depth=m.accelerator.queue_beats),
+        _one,
     ),
-    "dequantizer": Component(
-        build=make_dequantizer,
-        number=lambda m: _pe(m) // m.accelerator.rows_per_dequantizer,
-        blocks=lambda b: b.startswith("dequantizer."),
-    ),
-    "column": Component(
-        build=_column,
-        number=lambda m: m.accelerator.cols,
-        blocks=lambda b: b in ("decoder", "special_terms", "registers.terms", "negatives"),
-    ),
-    "activations": Component(
-        build=activation_decoder,
-        number=lambda m: m.accelerator.rows,
-        blocks=lambda b: b == "activations",
-    ),
-    "queue": Component(
-        build=lambda m: Queue(width=m.chunk_bits, depth=m.accelerator.queue_beats),
-        number=lambda m: 1,
-        blocks=lambda b: b == "queue.weights",
-    ),
-    "drain": Component(
-        build=_drain,
-        number=lambda m: 1,
-        blocks=lambda b: b in ("drain", "requantizer", "encoder"),
-    ),
+    "drain": Component(build=_drain, number=_one, blocks=lambda b: b in _DRAIN),
     "control": Component(
-        build=_sequencer, number=lambda m: 1, blocks=lambda b: b in ("walker", "sequencer")
+        build=_sequencer, number=_one, blocks=lambda b: b in ("walker", "sequencer")
+    ),
+    "weight_buffer": Component(
+        build=lambda m: TileBuffer(port=weight_port(m)),
+        number=_one,
+        blocks=lambda b: b == "buffer_control.weights",
+        without_memories=True,
+    ),
+    "activation_buffer": Component(
+        build=lambda m: TileBuffer(port=activation_port(m)),
+        number=_one,
+        blocks=lambda b: b == "buffer_control.activations",
+        without_memories=True,
     ),
     "array": Component(
         build=lambda m: PEArray(machine=m),
-        number=lambda m: 1,
+        number=_one,
         blocks=lambda b: not _outside(b) and not b.startswith("buffer"),
     ),
     "core": Component(
         build=lambda m: Core(machine=m),
-        number=lambda m: 1,
+        number=_one,
         blocks=lambda b: not b.startswith("buffer"),
     ),
 }
-for _same in ("multiplier_pe", "float_pe"):
-    COMPONENTS[_same] = COMPONENTS["serial_pe"]
-COMPONENTS["float_dequantizer"] = COMPONENTS["dequantizer"]

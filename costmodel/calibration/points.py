@@ -14,6 +14,7 @@ from configs.accelerator import (
     FloatConfig,
     RequantizerConfig,
     ScaleConfig,
+    StreamConfig,
 )
 from sw.compile import Machine, resolve_machine, worst_case_widths
 from sw.formats import get_family
@@ -25,6 +26,7 @@ _OBJECTS: dict[str, Any] = {
     "scale": ScaleConfig,
     "requantizer": RequantizerConfig,
     "buffers": BufferConfig,
+    "streams": StreamConfig,
     "inner_accumulator": AccumulatorConfig,
     "outer_accumulator": AccumulatorConfig,
 }

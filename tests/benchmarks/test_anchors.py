@@ -25,7 +25,6 @@ from benchmarks.float_points import LANES, machine
 from benchmarks.liberty import Library
 from benchmarks.synthesis import LIBERTY
 from benchmarks.targets import libraries, map_fpga
-from benchmarks.technology import FLIP_FLOP, TOGGLE, VOLTS
 from configs.errors import InputError
 from costmodel.published import anchors as published
 from costmodel.scaling import scale
@@ -153,14 +152,14 @@ def found():
 
 
 def test_energy_counts_logic_and_flip_flops(found):
-    library = Library(found["sg13g2"], volts=VOLTS, toggle=TOGGLE)
+    library = Library(found["sg13g2"], volts=benchmark.VOLTS, toggle=benchmark.TOGGLE)
     logic = {"sg13g2_nand2_1": 3, "sg13g2_xor2_1": 2}
     once = benchmark.cell_energy_pj(logic, library, registers=True)
     assert once == pytest.approx(library.netlist_pj(logic))
-    both = logic | {FLIP_FLOP: 4, "sg13g2_tiehi": 1}
+    both = logic | {benchmark.FLIP_FLOP: 4, "sg13g2_tiehi": 1}
     assert benchmark.cell_energy_pj(both, library, registers=False) == pytest.approx(once)
-    flip_flop = library.clock_pj(FLIP_FLOP, "CLK") + library.register_pj(
-        FLIP_FLOP, clock="CLK", data="D", output="Q"
+    flip_flop = library.clock_pj(benchmark.FLIP_FLOP, "CLK") + library.register_pj(
+        benchmark.FLIP_FLOP, clock="CLK", data="D", output="Q"
     )
     counted = benchmark.cell_energy_pj(both, library, registers=True)
     assert counted == pytest.approx(once + 4 * flip_flop)
@@ -168,7 +167,7 @@ def test_energy_counts_logic_and_flip_flops(found):
 
 def test_a_sample_is_measured_as_committed(found):
     ours = operator("int8 add")
-    library = Library(found["sg13g2"], volts=VOLTS, toggle=TOGGLE)
+    library = Library(found["sg13g2"], volts=benchmark.VOLTS, toggle=benchmark.TOGGLE)
     kept = {q: own("operators, 45 nm", "int8 add", q) for q in ("area", "energy")}
     for quantity, figure in kept.items():
         again = benchmark.own_figure(ours, quantity, found["sg13g2"], library)
@@ -184,7 +183,7 @@ def test_a_sample_is_measured_as_committed(found):
 
 
 def test_a_compared_row_is_as_committed(found):
-    library = Library(found["sg13g2"], volts=VOLTS, toggle=TOGGLE)
+    library = Library(found["sg13g2"], volts=benchmark.VOLTS, toggle=benchmark.TOGGLE)
     wanted = ("operators, 45 nm", "int8 add")
     for each in (r for r in every_row() if (r.anchor.group, r.anchor.name) == wanted):
         if each.ours.small:
@@ -223,7 +222,7 @@ def test_finn_row(monkeypatch):
 
 def test_neither_library_lets_abc_use_a_full_adder(found):
     def with_two_outputs(path: Path) -> set[str]:
-        cells = Library(path, volts=1.0, toggle=TOGGLE).cells
+        cells = Library(path, volts=1.0, toggle=benchmark.TOGGLE).cells
         return {
             name
             for name, cell in cells.items()
@@ -344,14 +343,14 @@ def test_the_note_on_7_nm():
 
 
 def test_the_note_on_idle_flip_flops(found):
-    library = Library(found["sg13g2"], volts=VOLTS, toggle=TOGGLE)
+    library = Library(found["sg13g2"], volts=benchmark.VOLTS, toggle=benchmark.TOGGLE)
     flip_flops = []
     for build in (
         lambda: make_dequantizer(bitmod_machine()),
         lambda: make_dequantizer(bitmod_machine()).accumulator,
     ):
         cells = benchmark.map_cells(build, found["sg13g2"]).cells
-        flip_flops.append(cells[FLIP_FLOP])
+        flip_flops.append(cells[benchmark.FLIP_FLOP])
     wanted = ("BitMoD", "dequantizer", "area")
     ours = next(
         r.ours for r in every_row() if (r.anchor.group, r.anchor.name, r.anchor.quantity) == wanted
@@ -360,7 +359,7 @@ def test_the_note_on_idle_flip_flops(found):
     assert again == pytest.approx(own(*wanted), rel=0.05)
     count = flip_flops[0] - flip_flops[1]
     assert count == 50
-    energy_pj = benchmark.cell_energy_pj({FLIP_FLOP: 1}, library, registers=True)
+    energy_pj = benchmark.cell_energy_pj({benchmark.FLIP_FLOP: 1}, library, registers=True)
     share = count * energy_pj / own("BitMoD", "dequantizer", "energy")
     assert share == pytest.approx(0.71, abs=0.005)
 

@@ -68,6 +68,7 @@ def test_bad_values(data, sentence: str) -> None:
         build(Outer, data, "f")
 
 
+TECHNOLOGY = {"name": "t", "description": "", "library": "x", "node_nm": 28, "volts": 0.9}
 RANGES = [
     (AccumulatorConfig, {"bits": 65}, "bits is 65, valid are 2..64"),
     (AcceleratorConfig, {"name": "a", "rows": 0, "cols": 1, "lanes": 1}, "rows is 0"),
@@ -80,12 +81,14 @@ RANGES = [
     (Figure, {"value": float("nan"), "kind": "quoted", "source": "x"}, "value is nan"),
     (Figure, {"value": 1.0, "kind": "guessed", "source": "x"}, "unknown value 'guessed'"),
     (Figure, {"value": 1.0, "kind": "quoted", "source": " "}, "source is empty"),
-    (TechnologyConfig, {"name": "t", "description": "", "figures": 3}, "expected a mapping with"),
+    (TechnologyConfig, TECHNOLOGY | {"figures": 3}, "expected a mapping with"),
     (
         TechnologyConfig,
-        {"name": "t", "description": "", "figures": {"a": {"value": 1}}},
+        TECHNOLOGY | {"figures": {"a": {"value": 1}}},
         "figures: a: key 'kind' is missing",
     ),
+    (TechnologyConfig, TECHNOLOGY | {"figures": {}, "node_nm": 0}, "node_nm is 0"),
+    (TechnologyConfig, TECHNOLOGY | {"figures": {}, "volts": 9.0}, "volts is 9.0"),
 ]
 
 

@@ -15,8 +15,8 @@ from configs.accelerator import (
 )
 from configs.errors import InputError
 from configs.schema import load_axis
-from costmodel import cost, job_energy, machine_area, machine_blocks
-from sim import Activity, Gaps, gemm_activity, simulate_gemm
+from costmodel import Technology, cost, job_energy, machine_area, machine_blocks
+from sim import Activity, Gaps, Traffic, gemm_activity, simulate_gemm
 from sw.compile import GemmShape, Machine
 from sw.formats import get_family
 
@@ -47,7 +47,7 @@ def run(machine: Machine, gaps: Gaps | None = None, **shape: int) -> Activity:
 
 @pytest.fixture(params=TECHNOLOGIES)
 def technology(request):
-    return load_axis("technology", request.param)
+    return Technology.of(load_axis("technology", request.param))
 
 
 def totals_pj(machine, activity, technology) -> dict[str, float]:
@@ -69,8 +69,9 @@ def test_every_count_of_the_activity_costs_energy(technology):
     machine = make(buffers=BUFFERS)
     activity = run(machine)
     before = sum(totals_pj(machine, activity, technology).values())
-    # slots are charged as pe_slots, and products asked for cost what the slots cost
-    for field in {f.name for f in fields(Activity)} - {"slots", "macs"}:
+    # slots are charged as pe_slots, products asked for cost what the slots cost, and what buffers
+    # take in is what crosses the streams
+    for field in {f.name for f in fields(Activity)} - {"slots", "macs", "buffered_bits"}:
         more = replace(activity, **{field: 2 * getattr(activity, field)})
         assert sum(totals_pj(machine, more, technology).values()) > before, field
 
@@ -86,17 +87,22 @@ def test_buffers_save_traffic_and_cost_area(technology):
         without.activation_bits,
     )
     bits = 2 * 30 * (buffered.weight_beat_bits + buffered.activation_beat_bits)
-    area = [cost(m, a, technology).area_um2 for m, a in ((plain, without), (buffered, within))]
-    per_bit = technology.figures["sram_area_um2_per_bit"].value
-    assert area[1] - area[0] == pytest.approx(bits * per_bit)
+    blocks = [
+        {b.block: b for b in cost(m, a, technology).blocks}
+        for m, a in ((plain, without), (buffered, within))
+    ]
+    macros = {f"sram.tiles.{name}" for name in ("weights", "activations")}
+    control = {f"buffer_control.{name}" for name in ("weights", "activations")}
+    assert blocks[1].keys() - blocks[0].keys() == macros | control
+    assert sum(blocks[1][name].structure.sram_bits for name in macros) == bits
     found = actions(buffered, within, technology)
-    assert (
-        found["buffers.write"].count
-        == within.buffered_bits
-        == sum((within.streamed_weight_bits, within.streamed_activation_bits))
-    )
-    assert found["buffers.read"].count == within.weight_bits + within.activation_bits
-    assert "buffers.read" not in actions(plain, without, technology)
+    for way, counted in (
+        ("write", within.buffered_bits),
+        ("read", within.weight_bits + within.activation_bits),
+    ):
+        assert sum(found[f"{macro}.{way}"].count for macro in macros) == counted
+        assert all(found[f"{macro}.{way}"].total_pj > 0 for macro in macros)
+    assert not any(name.startswith("sram.") for name in actions(plain, without, technology))
 
 
 def test_report_adds_up(technology):
@@ -110,16 +116,18 @@ def test_report_adds_up(technology):
     assert report.energy_per_mac_pj == pytest.approx(report.energy_pj / (5 * 7 * 100))
     streamed = ("weight", "activation", "result")
     bits = sum(getattr(activity, f"streamed_{port}_bits") for port in streamed)
-    per_bit = technology.figures["dram_energy_pj_per_bit"].value
+    per_bit = technology.dram_pj_per_bit.value
     assert report.dram_energy_pj == pytest.approx(bits * per_bit)
 
 
 def test_leakage_follows_area_and_time(technology):
     machine, activity = make(clock_mhz=100.0), run(make())
     report = cost(machine, activity, technology)
-    density_mw = technology.figures["leakage_power_mw_per_mm2"].value
+    density_mw = technology.leakage_mw_per_mm2.value
     leakage_j = density_mw * 1e-3 * report.area_um2 * 1e-6 * report.time_s
-    assert totals_pj(machine, activity, technology)["leakage"] == pytest.approx(leakage_j * 1e12)
+    assert totals_pj(machine, activity, technology)["leakage.cells"] == pytest.approx(
+        leakage_j * 1e12
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +164,7 @@ def test_larger_machines_cost_more(technology, small, large):
         actions = job_energy(machine, Activity(), technology)
         prices.append({a.action: a.energy_pj for a in actions})
     assert areas[1] > areas[0]
-    assert prices[1]["clock"] >= prices[0]["clock"]
+    assert prices[1]["clock.slots"] >= prices[0]["clock.slots"]
     for action in prices[0]:
         if action.startswith(("pe.", "dequantizer.")):
             assert prices[1][action] >= prices[0][action]
@@ -183,8 +191,9 @@ def test_a_stall_costs_clock_and_leakage(technology):
     machine = make()
     late = Gaps(weights=np.array([50]))
     a, b = (totals_pj(machine, run(machine, gaps), technology) for gaps in (None, late))
-    assert {action for action in a if b[action] > a[action]} == {"clock", "leakage", "control"}
-    assert all(b[action] == a[action] for action in a.keys() - {"clock", "leakage", "control"})
+    more = {"clock.stalls", "leakage.cells", "control"}
+    assert {action for action in a if b[action] > a[action]} == more
+    assert all(b[action] == a[action] for action in a.keys() - more)
 
 
 def test_json_is_strict_and_documented(technology):
@@ -195,7 +204,12 @@ def test_json_is_strict_and_documented(technology):
     documented = type(report).to_dict.__doc__
     for key in (*content, *content["blocks"][0], *content["actions"][0]):
         assert f"``{key}``" in documented, key
-    assert content["figures"]["gate_area_um2"] == asdict(technology.figures["gate_area_um2"])
+    assert content["figures"]["stream_mm"] == asdict(technology.config.figures["stream_mm"])
+    assert content["intervals"].keys() < content.keys()
+    for name, limits in content["intervals"].items():
+        assert limits["low"] <= content[name] <= limits["high"], name
+    total = sum(cause["energy_pj"] for cause in content["causes"].values())
+    assert total == pytest.approx(content["energy_pj"])
     assert {b["block"] for b in content["blocks"]} >= {
         "pe.lane_sum",
         "decoder",
@@ -217,7 +231,7 @@ def actions(machine, activity, technology) -> dict:
 @pytest.mark.parametrize(
     ("options", "added"),
     [
-        ({"zero_point_bits": 3}, {"dequantizer.correction": 3, "activation_sums.multiples": 1}),
+        ({"zero_point_bits": 3}, {"dequantizer.correction": 3, "activation_sums.multiples": 1 / 3}),
         ({"scale": ScaleConfig(format="e4m3", shift="barrel")}, {"dequantizer.shifter": 4}),
         ({"scale": ScaleConfig(format="e8m0", shift="barrel")}, {"dequantizer.shifter": 1}),
         ({"scale": ScaleConfig(format="e8m0")}, {}),
@@ -229,7 +243,9 @@ def test_dequantizer_actions_are_counted_per_group(technology, options, added):
     found = actions(machine, activity, technology)
     groups = activity.group_dequantizations
     more = found.keys() - actions(base, run(base), technology).keys() - {"activation_sums.chunks"}
-    assert {name: found[name].count for name in more} == {n: c * groups for n, c in added.items()}
+    counts = {name: found[name].count for name in more}
+    # a row's activation sum is one for its three columns
+    assert counts == {name: round(count * groups) for name, count in added.items()}
     steps = {"uint8": 8, "e4m3": 4, "e8m0": 1}[machine.accelerator.scale.format]
     assert found["dequantizer.outer_accumulator"].count == steps * groups
     assert all(found[name].total_pj > 0 for name in more)
@@ -262,7 +278,7 @@ def test_programmable_values_and_operand_registers_are_charged(technology):
     bits = activity.weight_bits + activity.activation_bits
     assert found["registers.operands"].count == bits
     assert found["registers.operands"].total_pj > 0
-    assert found["clock"].energy_pj > plain["clock"].energy_pj
+    assert found["clock.slots"].energy_pj > plain["clock.slots"].energy_pj
 
 
 def test_every_block_has_an_action(technology):
@@ -280,5 +296,34 @@ def test_every_block_has_an_action(technology):
     blocks = {b.block for b in machine_blocks(machine)}
     summed = {"walker", "sequencer", "dequantizer_control", "special_values", "activation_sums"}
     queues = {block for block in blocks if block.startswith("queue.")}
-    assert blocks - found.keys() == summed | queues
-    assert all(found[action].count > 0 and found[action].total_pj > 0 for action in found)
+    assert blocks - found.keys() == summed | queues | {"drain"}
+    idle = {"clock.stalls", "leakage.sram"}
+    assert all(found[a].count > 0 and found[a].total_pj > 0 for a in found.keys() - idle)
+
+
+def test_a_memory_counts_what_crosses_it(technology):
+    machine, memory = make(), load_axis("memory", "bitmod_ddr4")
+    activity = run(machine)
+    traffic = Traffic(weight_bytes=10, kv_bytes=3, activation_bytes=7, result_bytes=5)
+    report = cost(machine, activity, technology, memory=memory, traffic=traffic)
+    found = {a.action: a for a in report.actions}
+    assert [found[f"dram.{p}"].count for p in ("weights", "activations", "results")] == [
+        104, 56, 40,
+    ]  # fmt: skip
+    assert found["dram.weights"].energy_pj == memory.dram.energy_pj_per_bit.value
+    assert found["sram.weights.write"].count == 104
+    assert found["sram.weights.read"].count == activity.streamed_weight_bits
+    assert found["sram.activations.read"].count == activity.streamed_activation_bits
+    bits = {b.block: b.structure.sram_bits for b in report.blocks if b.component == "sram"}
+    assert bits == {"sram.weights": 512 * 8192, "sram.activations": 512 * 8192}
+    assert report.area_um2 > 1e5 + cost(machine, activity, technology).area_um2
+    assert "leakage.sram" in found and found["leakage.sram"].total_pj > 0
+
+
+def test_idle_pes_are_a_cause_of_their_own(technology):
+    machine = make(rows=4)
+    full, one = (cost(machine, run(machine, m=m, k=96), technology) for m in (4, 1))
+    compute = [report.causes["compute"].value for report in (full, one)]
+    assert compute[0] == pytest.approx(4 * compute[1])
+    whole = [report.causes[n].value for report in (full, one) for n in ("compute", "idle")]
+    assert whole[0] + whole[1] == pytest.approx(whole[2] + whole[3])

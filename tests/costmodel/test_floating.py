@@ -15,10 +15,10 @@ from configs.accelerator import (
     ScaleConfig,
 )
 from configs.schema import load_axis
-from costmodel import Structure, cost, job_energy, machine_area, machine_blocks
+from costmodel import Structure, Technology, cost, job_energy, machine_area, machine_blocks
 from costmodel.decoder import term_bits, term_decoder, term_register_bits
 from costmodel.floating import exponent_stages
-from costmodel.structure import leading_place, multiplier, right_shifter, short_adder
+from costmodel.structure import adder, leading_place, multiplier, right_shifter, short_adder
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer
 from hw.core import Core
 from sim import Activity, gemm_activity, simulate_gemm
@@ -236,7 +236,7 @@ TOLERANCE = {"pe.": 0.2, "dequantizer.": 0.1, "activations": 0.2}
     ],
 )
 def test_area_is_near_synthesis(name):
-    built, technology = MACHINES[name], load_axis("technology", "sg13g2_130nm")
+    built, technology = MACHINES[name], Technology.of(load_axis("technology", "sg13g2_130nm"))
     areas = {area.block: area.area_um2 for area in machine_area(built, technology)}
     with libraries([LIBERTY]) as found:
         for prefix, component in parts_of(built):
@@ -255,7 +255,7 @@ def run(built: Machine) -> Activity:
 @pytest.mark.parametrize("name", MACHINES)
 def test_every_machine_has_a_cost(name, technology):
     built = MACHINES[name]
-    report = cost(built, run(built), load_axis("technology", technology))
+    report = cost(built, run(built), Technology.of(load_axis("technology", technology)))
     json.dumps(report.to_dict(), allow_nan=False)
     assert all(action.count > 0 and action.total_pj > 0 for action in report.actions)
     idle = {"walker", "sequencer", "dequantizer_control"}
@@ -266,7 +266,7 @@ def test_every_machine_has_a_cost(name, technology):
 def test_float_parts_are_counted_by_hand():
     # 2 x 2 PEs: M = 5 in 3 row tiles, N = 7 in 4 column tiles, 96 inputs in 24 chunks and 3 groups
     built = make(2, 2, 4, "bitmod_fp4", floating={"alignment": "pe"})
-    technology = load_axis("technology", "sg13g2_130nm")
+    technology = Technology.of(load_axis("technology", "sg13g2_130nm"))
     found = {a.action: a for a in job_energy(built, run(built), technology)}
     slots = 3 * 4 * 24 * built.slots
     assert found["pe.exponents"].count == slots * 4
@@ -311,7 +311,7 @@ def test_more_precision_costs_more(alignment, floating, larger):
     areas = []
     for options in (floating, larger):
         built = make(2, 2, 4, "bitmod_fp4", floating={"alignment": alignment} | options)
-        found = machine_area(built, load_axis("technology", "sg13g2_130nm"))
+        found = machine_area(built, Technology.of(load_axis("technology", "sg13g2_130nm")))
         areas.append(sum(block.total_um2 for block in found))
     assert areas[1] > areas[0]
 
@@ -320,12 +320,14 @@ def test_shifter_and_multiplier_by_hand():
     # 5 bits by 0..3: moved by 2, three have two sources; moved by 1, four; the rest are sign
     assert right_shifter(5, 2) == Structure(mux2_bits=3 + 4, gates=2 * (2 + 1))
     assert right_shifter(5, 2, zero_filled=True) == Structure(mux2_bits=7, gates=3)
+    # the two low places are 0 at first: moved by 2, only one place has two sources
+    assert right_shifter(5, 2, zero_filled=True, zeros=2) == Structure(mux2_bits=1 + 4, gates=4 + 1)
     # one bit is read in the end, and two behind the shift by 2
     assert right_shifter(5, 2, kept=1) == Structure(mux2_bits=2 + 1)
     # a place below, and what is lost from it; a shift by 8, 16 or 32 leaves nothing
     assert right_shifter(5, 6, sticky=True).mux2_bits == 5 + 4 + 2
     # four rows of three, of which three save their carries
-    assert multiplier(4, 3) == Structure(gates=12 + 5 * 2 * 4, adder_bits=7)
+    assert multiplier(4, 3) == Structure(gates=12, full_adder_bits=2 * 4) + adder(7)
     assert multiplier(4, 1) == Structure(gates=4)
     assert leading_place(4) == Structure(gates=8 + 6)
-    assert short_adder(3) == Structure(gates=15)
+    assert short_adder(3) == Structure(full_adder_bits=3)

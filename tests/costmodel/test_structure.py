@@ -10,7 +10,7 @@ from configs.accelerator import AccumulatorConfig, RequantizerConfig, ScaleConfi
 from costmodel import Structure, machine_blocks
 from costmodel.decoder import decision_nodes, truth_table
 from costmodel.dequant import header_stages
-from costmodel.structure import compressor, left_shifter
+from costmodel.structure import adder, compressor, left_shifter
 from hw.core import Core
 from hw.dequant import (
     ActivationSums,
@@ -20,12 +20,14 @@ from hw.dequant import (
     SerialDequantizer,
 )
 from hw.emit import run_yosys, to_rtlil
+from hw.memory import TileBuffer
 from hw.pe import SerialPE
 from hw.terms import SpecialValues
 from sw.compile import Machine
+from sw.compile.transfers import activation_port, weight_port
 from sw.formats import fitting_terms, get_family
 
-from ..agreement.machines import ALL_STAGES, E4M3_BARREL, E8M0_BARREL, STAGES, machine
+from ..agreement.machines import ALL_STAGES, BUFFERS, E4M3_BARREL, E8M0_BARREL, STAGES, machine
 
 #: one, two and four members, one to four slots, up to six lane exponent bits
 FEW = ("ant4", "binary", "bitmod_fp3", "bitmod_fp4", "float8_e5m2", "int4", "int6", "int8")
@@ -53,6 +55,10 @@ def test_truth_table_spells_every_level(name):
         ([0, 2, 2, 1], 2, (1, 1)),  # and; exclusive or
         ([0, 3, 3, 0], 2, (1, 0)),  # equal outputs are built once
         ([0, 0, 0, 1, 0, 0, 0, 1], 1, (0, 1)),  # the first input does not matter
+        ([0, 1, 2, 3], 2, (0, 0)),  # both inputs as they are
+        ([1, 1, 1, 2], 2, (0, 1)),  # nand and and: a complement is not built again
+        # a multiplexer whose selector is the last input: one node in the order that is found
+        ([0, 0, 0, 1, 1, 0, 1, 1], 1, (1, 0)),
     ],
 )
 def test_decision_nodes(table, output_bits, nodes):
@@ -63,9 +69,21 @@ def test_shifter_and_compressor_by_hand():
     # 4 bits by 0..3: 3 + 4 bits have two sources, 1 + 2 may be zero
     assert left_shifter(4, 3) == Structure(mux2_bits=3 + 4, gates=1 + 2)
     assert left_shifter(4, 0) == Structure()
-    # two rows of full adders, five gates a bit, before the last adder
-    assert compressor([9, 10, 11]) == Structure(gates=5 * 19, adder_bits=11)
+    # two rows of full adders before the last adder
+    assert compressor([9, 10, 11]) == Structure(full_adder_bits=19) + adder(11)
     assert compressor([]) == Structure()
+
+
+def test_adder_by_hand():
+    # Brent and Kung: the carries of 8 bits take 2 * 8 - 2 - 3 nodes, those of a bit none
+    assert adder(8) == Structure(adder_bits=8, carry_nodes=11)
+    assert adder(9).carry_nodes == 16 - 4
+    assert adder(1) == Structure(adder_bits=1)
+
+
+def test_everything_of_gates_counts_as_gates():
+    parts = Structure(gates=1, xor_gates=10, full_adder_bits=100, table_nodes=1000, mux2_bits=9)
+    assert parts.equivalent_gates == 1 + 2 * 10 + 5 * 100 + 1000
 
 
 def synthesized_flip_flops(component, folder) -> int:
@@ -267,3 +285,19 @@ def test_optional_blocks_appear_with_their_option():
         assert more >= base and ", ".join(sorted(more - base)) == names
     special = {b.block for b in machine_blocks(small(programmable=True))} - base
     assert special == {"special_terms", "special_values"}
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", list(BUFFERS)[:2])
+def test_buffer_control_flip_flops_are_exact(name, tmp_path):
+    for port in (weight_port(BUFFERS[name]), activation_port(BUFFERS[name])):
+        (tmp_path / "design.il").write_text(to_rtlil(TileBuffer(port=port), "top"))
+        run_yosys(
+            f"read_rtlil {tmp_path}/design.il\n"
+            "hierarchy -top top\nproc\nflatten\nopt_clean\nmemory_collect\n"
+            "expose -evert t:$mem_v2\nsynth -flatten -noabc -top top\n"
+            f"tee -q -o {tmp_path}/stat.json stat -json\n"
+        )
+        stat = json.loads((tmp_path / "stat.json").read_text())["design"]
+        found = sum(n for cell, n in stat["num_cells_by_type"].items() if "DFF" in cell)
+        assert found == modelled_flip_flops(BUFFERS[name], f"buffer_control.{port.name}")

@@ -1,9 +1,7 @@
-"""Technology files: complete, sourced, strict, and where they claim to be derived, derived so."""
+"""Technologies: complete, sourced, strict; prices that are those of the library, scaled."""
 
-import subprocess
-import sys
-from dataclasses import replace
-from pathlib import Path
+import itertools
+from dataclasses import asdict, replace
 
 import pytest
 import yaml
@@ -11,55 +9,81 @@ import yaml
 from configs.errors import InputError
 from configs.load import preset_names
 from configs.schema import Figure, load_axis
-from costmodel import REQUIRED_FIGURES, read_figures
+from costmodel import Technology
+from costmodel.structure import Structure
+from costmodel.technology import DATA, REQUIRED_FIGURES
 
-ROOT = Path(__file__).parents[2]
-LIBERTY = ROOT.parent / "shared" / "data" / "ihp_sg13g2_typ_1p20V_25C.lib.gz"
+PARTS = Structure(flip_flop_bits=30, adder_bits=20, mux2_bits=10, gates=50)
 
 
 @pytest.fixture
-def technology():
+def config():
     return load_axis("technology", "generic_28nm")
 
 
 @pytest.mark.parametrize("name", preset_names("technologies"))
-def test_shipped_technologies_are_complete_and_sourced(name):
-    technology = load_axis("technology", name)
-    assert technology.name == name
-    assert set(technology.figures) == set(REQUIRED_FIGURES)
-    figures = read_figures(technology)
-    for key, figure in technology.figures.items():
-        assert figure.kind in ("measured", "fitted", "quoted")
+def test_shipped_technologies_are_complete_and_sourced(name) -> None:
+    config = load_axis("technology", name)
+    assert config.name == name
+    assert set(config.figures) == set(REQUIRED_FIGURES)
+    found = dict(Technology.of(config).figures(["serial_pe", "control"]))
+    assert any(key.startswith("serial_pe.flip_flop_bits") for key in found)
+    for key, figure in found.items():
         assert len(figure.source) > 20, key
-        assert figure.value > 0, key
-        assert getattr(figures, key) == figure.value
-        assert figure.kind == "quoted" or "assumption" not in figure.source, key
+        assert 0 < figure.low <= figure.value <= figure.high, key
+        assert ("assumption" not in figure.source) or figure.kind == "quoted", key
 
 
-def test_both_shipped_technologies_are_found():
-    assert {"sg13g2_130nm", "generic_28nm"} <= set(preset_names("technologies"))
+def test_the_library_at_its_own_node_is_not_scaled() -> None:
+    technology = Technology.of(load_axis("technology", "sg13g2_130nm"))
+    found = technology.area_um2("serial_pe", PARTS)
+    alone = technology.area_model("serial_pe").estimate(asdict(PARTS))
+    assert found == alone.times(technology.composition("serial_pe"))
+    assert technology.factor("energy").value == 1
 
 
-def test_every_name_carries_its_unit():
-    units = ("_um2", "_um2_per_bit", "_pj", "_pj_per_bit", "_mw_per_mm2")
-    assert all(name.endswith(units) for name in REQUIRED_FIGURES)
+def test_smaller_nodes_take_less_and_say_how_sure_that_is() -> None:
+    names = ["sg13g2_130nm", "generic_28nm", "generic_22nm", "generic_16nm", "generic_7nm"]
+    found = [Technology.of(load_axis("technology", name)) for name in names]
+    for price in (
+        lambda t: t.area_um2("serial_pe", PARTS),
+        lambda t: t.energy_pj("serial_pe", PARTS),
+        lambda t: t.clock_pj_per_bit,
+    ):
+        prices = [price(technology) for technology in found]
+        assert all(a.value > b.value for a, b in itertools.pairwise(prices))
+        widths = [p.high / p.low for p in prices]
+        assert all(width > widths[0] for width in widths[1:])
 
 
-def test_missing_figure(technology):
-    left = {k: v for k, v in technology.figures.items() if k != "gate_energy_pj"}
+def test_zero_rich_data_take_less(config) -> None:
+    real, _, zeros = (Technology.of(config, data=data) for data in DATA)
+    assert zeros.energy_pj("serial_pe", PARTS).value < real.energy_pj("serial_pe", PARTS).value
+    assert zeros.area_um2("serial_pe", PARTS) == real.area_um2("serial_pe", PARTS)
+
+
+def test_what_is_not_known_is_refused(config) -> None:
+    with pytest.raises(InputError, match="did you mean 'random'"):
+        Technology.of(config, data="randm")
+    with pytest.raises(InputError, match="fit 'sg14'"):
+        Technology.of(replace(config, library="sg14"))
+    with pytest.raises(InputError, match="no component 'coffee'"):
+        Technology.of(config).area_um2("coffee", PARTS)
+
+
+def test_missing_figure(config) -> None:
+    left = {k: v for k, v in config.figures.items() if k != "stream_mm"}
     with pytest.raises(InputError) as caught:
-        read_figures(replace(technology, figures=left))
-    assert str(caught.value) == "technology 'generic_28nm': figure 'gate_energy_pj' is missing"
+        Technology.of(replace(config, figures=left))
+    assert str(caught.value) == "technology 'generic_28nm': figure 'stream_mm' is missing"
 
 
-def test_unknown_figure_names_the_nearest(technology):
+def test_unknown_figure_names_the_nearest(config) -> None:
     extra = Figure(value=1.0, kind="quoted", source="nowhere")
-    wrong = replace(technology, figures={**technology.figures, "gate_energy_nj": extra})
     with pytest.raises(InputError) as caught:
-        read_figures(wrong)
+        Technology.of(replace(config, figures={**config.figures, "stream_m": extra}))
     assert str(caught.value) == (
-        "unknown figure in technology 'generic_28nm' 'gate_energy_nj': "
-        "did you mean 'gate_energy_pj'?"
+        "unknown figure in technology 'generic_28nm' 'stream_m': did you mean 'stream_mm'?"
     )
 
 
@@ -74,51 +98,11 @@ def test_unknown_figure_names_the_nearest(technology):
         ({"value": "1", "kind": "quoted", "source": "me"}, "expected float, got '1'"),
     ],
 )
-def test_bad_figures_are_refused_when_a_file_is_read(tmp_path, figure, message):
-    content = {"name": "t", "description": "d", "figures": {"gate_area_um2": figure}}
+def test_bad_figures_are_refused_when_a_file_is_read(tmp_path, figure, message) -> None:
+    content = {"name": "t", "description": "d", "library": "sg13g2", "node_nm": 28, "volts": 0.9}
+    content["figures"] = {"stream_mm": figure}
     (tmp_path / "t.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError) as caught:
         load_axis("technology", "t.yaml", base=tmp_path)
     assert message in str(caught.value)
-    assert "gate_area_um2" in str(caught.value)
-
-
-def test_scaled_figures_are_what_their_source_says(technology):
-    base = load_axis("technology", "sg13g2_130nm").figures
-    scales = {
-        "figure of sg13g2_130nm scaled by (28 / 130)^2": (28 / 130) ** 2,
-        "figure of sg13g2_130nm scaled by (28 / 130) x (0.9 / 1.2)^2": 28 / 130 * (0.9 / 1.2) ** 2,
-    }
-    scaled = 0
-    for name, figure in technology.figures.items():
-        for text, scale in scales.items():
-            if text in figure.source:
-                assert figure.value == pytest.approx(base[name].value * scale, rel=1e-3), name
-                scaled += 1
-    assert scaled == 12
-    upwards = {"area": (130 / 28) ** 2, "energy": 130 / 28 * (1.2 / 0.9) ** 2}
-    for name in (
-        "sram_area_um2_per_bit",
-        "sram_read_energy_pj_per_bit",
-        "sram_write_energy_pj_per_bit",
-    ):
-        scale = upwards["area" if "area" in name else "energy"]
-        assert base[name].value == pytest.approx(technology.figures[name].value * scale, rel=1e-3)
-    figures = read_figures(technology)
-    assert figures.adder_energy_pj_per_bit == pytest.approx(0.1 / 32 * 28 / 45, rel=1e-3)
-    assert figures.stream_energy_pj_per_bit == pytest.approx(310 / 256 / 10, rel=1e-3)
-    assert figures.leakage_power_mw_per_mm2 == pytest.approx(0.05 * 39.36 / 0.099509, rel=1e-3)
-
-
-@pytest.mark.rtl
-@pytest.mark.skipif(not LIBERTY.is_file(), reason=f"{LIBERTY.name} is not beside the checkout")
-def test_measured_technology_is_what_its_program_prints():
-    command = [sys.executable, "-m", "benchmarks.technology", "--liberty", str(LIBERTY)]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    made = yaml.safe_load(printed)
-    shipped = yaml.safe_load((ROOT / "configs/technologies/sg13g2_130nm.yaml").read_text())
-    assert made.keys() == shipped.keys()
-    for name, figure in made["figures"].items():
-        ours = shipped["figures"][name]
-        assert ours["value"] == pytest.approx(figure["value"], rel=0.02), name
-        assert (ours["kind"], ours["source"]) == (figure["kind"], figure["source"])
+    assert "stream_mm" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Commands about machines: verify, cost."""
+"""The command that holds RTL, golden model and simulator against each other."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from configs.schema import load_axis
 from .. import steps
 from ..job import Job, Progress
 from ..strict_json import plain
-from ..tables import energy_text, text_table, verify_text
+from ..tables import text_table, verify_text
 from .common import Options, emit, make_job
 
 #: not square, lanes not a power of two: what the first array's shape hides, this one shows
@@ -81,33 +81,3 @@ def _read_verilog(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--verilog: cannot read '{path}': {error}") from None
-
-
-def cost(options: Options, progress: Progress) -> int:
-    """``bitsmith cost``."""
-    job = make_job(options, progress)
-    result = plain(steps.cost_step(job, Path()))
-    blocks = [
-        [b["block"], f"{b['count']:,}", f"{b['area_um2']:.1f}", f"{b['total_um2']:,.0f}"]
-        for b in result["blocks"]
-    ]
-    actions = [
-        [a["action"], f"{a['count']:,}", f"{a['energy_pj']:.4g}", energy_text(a["total_pj"])]
-        for a in result["actions"]
-    ]
-    figures = [
-        [name, f"{f['value']:g}", f["kind"], f["source"]] for name, f in result["figures"].items()
-    ]
-    lines = [
-        text_table(["block", "count", "um2 each", "um2"], blocks),
-        "",
-        text_table(["action", "count", "pJ each", "energy"], actions),
-        "",
-        text_table(["figure", "value", "kind", "source"], figures),
-        "",
-        f"{result['technology']}: {result['area_um2'] / 1e6:.4f} mm2, "
-        f"{energy_text(result['on_chip_energy_pj'])} on chip ({result['power_mw']:.3g} mW) and "
-        f"{energy_text(result['dram_energy_pj'])} in DRAM over {result['time_s']:.4g} s",
-    ]
-    emit(options, result, "\n".join(lines))
-    return 0

@@ -1,0 +1,101 @@
+"""From a cell library to a committed fit: sample, synthesize, fit, write."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from configs.errors import InputError, check_range
+from costmodel.fpga.yosys import keep
+
+from .asic import fit_sample
+from .files import AsicFit
+from .liberty import unpacked
+from .points import Point
+from .rows import Row, Sample, write_sample
+from .sampling import SEED, sample
+from .synthesis import Measured, say_on_stderr, synthesize_all
+
+#: below it ``samples/`` and ``fits/``
+FOLDER = Path(__file__).parent
+_TOOLS = ("pyosys", "amaranth", "scipy")
+
+
+def committed() -> list[str]:
+    """Names of the libraries whose sample and fit are committed."""
+    samples, fits = ({p.stem for p in (FOLDER / f).glob("*.json")} for f in ("samples", "fits"))
+    return sorted(samples & fits)
+
+
+def calibrate_asic(
+    liberty: Path,
+    *,
+    name: str,
+    node_nm: float,
+    volts: float,
+    description: str = "",
+    out: Path = FOLDER,
+    workers: int | None = None,
+    seed: int = SEED,
+    points: Sequence[Point] | None = None,
+    say: Callable[[str], object] = say_on_stderr,
+) -> AsicFit:
+    """Synthesize the designed sample in a cell library, fit it, and write both.
+
+    Interrupted, the next call goes on where it was.
+
+    Parameters
+    ----------
+    liberty : library, gzip or not.
+    name : of the fit: ``out/samples/NAME.json`` and ``out/fits/NAME.json`` are written.
+    node_nm, volts : process and supply that the library is characterized for.
+    description : of the library, its file name by default.
+    workers : processes, all cores by default.
+    seed : of the sample.
+    points : another sample than the designed one.
+    say : takes one line of progress per configuration.
+
+    Raises
+    ------
+    InputError : the library cannot be read, a figure is out of range, the name is no file name.
+    """
+    check_range("node_nm", node_nm, 1, 1000)
+    check_range("volts", volts, 0.1, 10)
+    if not name.replace("_", "").isalnum():
+        raise InputError(f"name is '{name}': letters, digits and underscores make a fit's name")
+    with unpacked(liberty) as path:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    chosen = sample(seed) if points is None else points
+    measured = synthesize_all(chosen, liberty, workers=workers, say=say)
+    rows = [Row(point=p, measured=m) for p, m in zip(chosen, measured, strict=True)]
+    found = Sample(
+        name=name,
+        description=description or liberty.name,
+        node_nm=node_nm,
+        volts=volts,
+        liberty=liberty.name.removesuffix(".gz"),
+        liberty_sha256=digest,
+        tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
+        seed=seed,
+        leakage_mw_per_mm2=leakage_mw_per_mm2(measured),
+        rows=rows,
+    )
+    fit = fit_sample(found)
+    write_sample(out / "samples" / f"{name}.json", found)
+    write_fit(out / "fits" / f"{name}.json", fit)
+    return fit
+
+
+def leakage_mw_per_mm2(measured: Sequence[Measured]) -> float | None:
+    """Of all cells of a sample together; None where one cell's is not known."""
+    known = [m.leakage_nw for m in measured if m.leakage_nw is not None]
+    if len(known) < len(measured):
+        return None
+    # nW per um2 are mW per mm2
+    return float(f"{sum(known) / sum(m.area_um2 for m in measured):.6g}")
+
+
+def write_fit(path: Path, fit: AsicFit) -> None:
+    """A strict JSON file that :func:`load_fit` reads."""
+    keep(path, (json.dumps(fit.to_json(), indent=1, allow_nan=False) + "\n").encode())
