@@ -209,13 +209,15 @@ def _standing_prices(
     # mW x us = 1000 pJ
     per_cycle = 1e3 / machine.accelerator.clock_mhz
     cells = technology.leakage_mw_per_mm2.times(cell_area(areas, technology)).times(1e-6)
-    macros = technology.sram_leakage_mw.times(sum(p.sram_bits for p in parts))
-    return {
+    prices = {
         "clock.slots": clock,
         "clock.stalls": clock,
         "leakage.cells": cells.times(per_cycle),
-        "leakage.sram": macros.times(per_cycle),
     }
+    if stored := sum(part.sram_bits for part in parts):
+        macros = technology.sram_leakage_mw.times(stored)
+        prices["leakage.sram"] = macros.times(per_cycle)
+    return prices
 
 
 def energy_by_cause(

@@ -25,7 +25,11 @@ def cost_section(run: Run) -> Markup:
     blocks = [(b["block"], b["count"], b["total_um2"]) for b in cost["blocks"]]
     limits = cost["intervals"]["area_um2"]
     low, high = (significant(limits[name] / 1e6) for name in ("low", "high"))
-    causes = [(name, 0, c["energy_pj"] * 1e-12) for name, c in cost["causes"].items()]
+    causes = [
+        (name, 0, found["energy_pj"] * 1e-12)
+        for name, found in cost["causes"].items()
+        if name != "dram"
+    ]
     parts = [
         section_title(f"Area by block: {area} ({low} to {high}), without wires"),
         _bars(blocks, lambda value: f"{count(value)} \u00b5m\u00b2", "c0", "area"),
@@ -39,7 +43,7 @@ def cost_section(run: Run) -> Markup:
             _bars(entries, lambda value: si(value, "J"), shade, "energy"),
         ]
     parts += [
-        section_title("Energy by cause"),
+        section_title("On chip, by cause"),
         _bars(causes, lambda value: si(value, "J"), "c3", "energy"),
     ]
     return section(
@@ -102,7 +106,7 @@ def _figures(figures: dict[str, Any]) -> Markup:
         paragraph(
             "Area: flip-flop bits, adder bits, multiplexer bits, gates and storage bits of each "
             "block times these figures, scaled to the process. Energy: what the simulator counted "
-            "times the energy of one action. `bitsmith cost --explain NAME` says where a block, an "
+            "times the energy of one action. bitsmith cost --explain NAME says where a block, an "
             f"action or a figure comes from. Of {len(figures)} figures: {summary}."
         ),
         table(
