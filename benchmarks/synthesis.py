@@ -1,9 +1,7 @@
 """Yosys recipes behind the measurements: generic cells, a Liberty library, ECP5."""
 
 import contextlib
-import gzip
 import json
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +9,13 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from configs.errors import InputError
+from costmodel.calibration import liberty as liberty_text
+from costmodel.calibration.liberty import library_script
 from costmodel.fpga import FAMILIES
 from hw.emit import run_yosys, to_rtlil
 
 #: where the library lies beside a checkout, if it does
 LIBERTY = Path(__file__).parents[2] / "shared" / "data" / "ihp_sg13g2_typ_1p20V_25C.lib.gz"
-#: area recovery after a delay-driven mapping, commas standing for spaces
-_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
 _TOP = "measured"
 
 
@@ -53,16 +50,7 @@ def unpacked(liberty: Path | None) -> Iterator[Path | None]:
     if liberty is None:
         yield None
         return
-    try:
-        data = liberty.read_bytes()
-        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError) as error:
-        raise InputError(f"cannot read Liberty file '{liberty}': {error}") from None
-    if not re.search(rb"^\s*library\s*\(", text, re.MULTILINE):
-        raise InputError(f"'{liberty}' is not a Liberty file: it has no library group")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cells.lib"
-        path.write_bytes(text)
+    with liberty_text.unpacked(liberty) as path:
         yield path
 
 
@@ -103,15 +91,6 @@ def synthesize_cells(component: wiring.Component) -> int:
         (folder / "design.il").write_text(to_rtlil(component, _TOP))
         run_yosys(_asic_script(folder, None))
         return int(_cells(folder / "generic.json")["num_cells"])
-
-
-def library_script(liberty: Path) -> list[str]:
-    """Commands that map a synthesized design to the cells of a library."""
-    return [
-        f"dfflibmap -liberty {liberty}",
-        f"abc -liberty {liberty} -script {_ABC}",
-        "opt_clean -purge",
-    ]
 
 
 def _asic_script(folder: Path, liberty: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""What calibration reads of a Liberty file beside mapping to it."""
+"""Cell libraries: how circuits are mapped to one, and what else is read of its Liberty file."""
 
 import gzip
 import re
@@ -13,6 +13,17 @@ _CELL = re.compile(r'^\s*cell\s*\(\s*"?([\w$]+)"?\s*\)', re.MULTILINE)
 _LEAKAGE = re.compile(r"^\s*cell_leakage_power\s*:\s*\"?([-+.\deE]+)", re.MULTILINE)
 _UNIT = re.compile(r'^\s*leakage_power_unit\s*:\s*"?\s*1?\s*([munpf]?)W', re.MULTILINE)
 _NANOWATTS = {"": 1e9, "m": 1e6, "u": 1e3, "n": 1.0, "p": 1e-3, "f": 1e-6}
+#: mapping for area below a bounded delay, then buffers and sizes; commas stand for spaces
+_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
+
+
+def library_script(liberty: Path) -> list[str]:
+    """Yosys commands that map a synthesized design to the cells of an uncompressed library."""
+    return [
+        f"dfflibmap -liberty {liberty}",
+        f"abc -liberty {liberty} -script {_ABC}",
+        "opt_clean -purge",
+    ]
 
 
 @contextmanager

@@ -13,12 +13,10 @@ from costmodel.fpga import statistics
 from hw.emit import to_rtlil
 
 from .components import COMPONENTS
-from .liberty import cell_leakage_nw, total_leakage_nw, unpacked
+from .liberty import cell_leakage_nw, library_script, total_leakage_nw, unpacked
 from .points import Point
 
 _TOP = "measured"
-#: mapping for area below a bounded delay, then buffers and sizes; commas stand for spaces
-_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
 #: what stores tiles is no part of their control: its ports become ports of the circuit
 _WITHOUT_MEMORIES = [
     f"hierarchy -top {_TOP}",
@@ -56,9 +54,7 @@ def synthesize(point: Point, liberty: Path, leakage_nw: Mapping[str, float]) -> 
     lines = [
         *(_WITHOUT_MEMORIES if component.without_memories else []),
         f"synth -flatten -top {_TOP}",
-        f"dfflibmap -liberty {liberty}",
-        f"abc -liberty {liberty} -script {_ABC}",
-        "opt_clean -purge",
+        *library_script(liberty),
     ]
     found = statistics(lines, source, liberty)
     leakage = total_leakage_nw(found["num_cells_by_type"], leakage_nw)

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from configs.errors import InputError
 from costmodel.calibration.sampling import SEED
 from costmodel.linear import FitError, LinearModel, fit_terms
@@ -38,6 +40,10 @@ from .yosys import keep
 
 SAMPLES = Path(__file__).with_name("samples")
 CORE = "core"
+#: family with the most rows; a price of the others that it lacks is expected to be small
+REFERENCE, LEAST_PRICE = "ecp5", 0.02
+#: how strongly prices may be held near those of the reference
+HOLDS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 #: with fewer points fitted there is no model of a component, without and with multiplier blocks
 LEAST_FITTED = (2, 4)
 
@@ -47,7 +53,8 @@ def fit_model(amounts: Sequence[Amounts], rows: Sequence[Row], names: Sequence[s
     fitted = [n for n, row in enumerate(rows) if row.point.use == "fit"]
     held_out = [n for n, row in enumerate(rows) if row.point.use == "held_out"]
     luts = [row.used.lut for row in rows]
-    prices = fit_terms([amounts[n] for n in fitted], [luts[n] for n in fitted], names)
+    chosen = [amounts[n] for n in fitted]
+    prices = fit_prices(chosen, [luts[n] for n in fitted], names, reference)
     predicted = [sum(p * row.get(name, 0) for name, p in prices.items()) for row in amounts]
     error = FitError.of(
         [predicted[n] for n in held_out], [luts[n] for n in held_out], fitted=len(fitted)
@@ -56,8 +63,15 @@ def fit_model(amounts: Sequence[Amounts], rows: Sequence[Row], names: Sequence[s
 
 
 def fit_components(rows: Sequence[Row], family: str) -> dict[str, LinearModel]:
-    """Models of all components, with and without multiplier blocks."""
+    """Models of all components, with and without multiplier blocks.
+
+    Families with fewer rows than ECP5 have its prices as a start, if its fit is there.
+    """
     found = {}
+    path = FITS / f"{REFERENCE}.json"
+    start: Mapping[str, LinearModel] = {}
+    if family != REFERENCE and path.is_file():
+        start = FpgaFit.from_json(json.loads(path.read_text())).components
     for component, names in TERMS.items():
         for dsp in (False, True):
             # what takes no look-up tables has no relative error
@@ -70,7 +84,8 @@ def fit_components(rows: Sequence[Row], family: str) -> dict[str, LinearModel]:
             if fitted < LEAST_FITTED[dsp] or fitted == len(chosen):
                 continue
             amounts = [component_amounts(component, row.point.machine, family) for row in chosen]
-            found[component + WITH_DSP * dsp] = fit_model(amounts, chosen, names)
+            name = component + WITH_DSP * dsp
+            found[name] = fit_model(amounts, chosen, names, start.get(name))
     return found
 
 

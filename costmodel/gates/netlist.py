@@ -18,12 +18,11 @@ from typing import Any
 from amaranth.lib import wiring
 
 from configs.cache import cache_folder
+from costmodel.calibration.liberty import library_script
 from costmodel.fpga.yosys import content_hash, keep
 from hw.emit import run_yosys, to_rtlil
 
 TOP = "core"
-#: area recovery after a delay-driven mapping, as calibration does it; commas stand for spaces
-_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
 #: modules that stay whole: children of the core, of its array, of its loaders and of its drain
 _KEPT = re.compile(
     rf"^module (\\{TOP}__(?:(?:pe_array|weight_loader|activation_loader)__)?"
@@ -167,9 +166,7 @@ def _script(folder: Path, source: str, liberty: Path) -> list[str]:
         f"read_rtlil {folder}/design.il",
         *(f"setattr -mod -set keep_hierarchy 1 {name[1:]}" for name in kept),
         f"synth -flatten -top {TOP}",
-        f"dfflibmap -liberty {liberty}",
-        f"abc -liberty {liberty} -script {_ABC}",
-        "opt_clean -purge",
+        *library_script(liberty),
         "setattr -mod -unset keep_hierarchy *",
         f"hierarchy -top {TOP}",
         "flatten",
