@@ -48,7 +48,39 @@ HOLDS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 LEAST_FITTED = (2, 4)
 
 
-def fit_model(amounts: Sequence[Amounts], rows: Sequence[Row], names: Sequence[str]) -> LinearModel:
+def fit_prices(
+    amounts: Sequence[Amounts],
+    luts: Sequence[int],
+    names: Sequence[str],
+    reference: LinearModel | None,
+) -> dict[str, float]:
+    """Prices by least squares; near those of another family where that predicts more.
+
+    How near is chosen by leaving each row out in turn, of the fitted ones only.
+    """
+    if reference is None:
+        return fit_terms(amounts, luts, names)
+    ratio = float(np.median([n / reference.value(a) for n, a in zip(luts, amounts, strict=True)]))
+    near = {name: max(ratio * reference.terms.get(name, 0.0), LEAST_PRICE) for name in names}
+
+    def left_out(hold: float) -> float:
+        off = 0.0
+        for number, (amount, lut) in enumerate(zip(amounts, luts, strict=True)):
+            others = [n for n in range(len(luts)) if n != number]
+            chosen, wanted = [amounts[n] for n in others], [luts[n] for n in others]
+            prices = fit_terms(chosen, wanted, names, near=near, hold=hold)
+            off += abs(sum(p * amount.get(name, 0) for name, p in prices.items()) / lut - 1)
+        return off
+
+    return fit_terms(amounts, luts, names, near=near, hold=min(HOLDS, key=left_out))
+
+
+def fit_model(
+    amounts: Sequence[Amounts],
+    rows: Sequence[Row],
+    names: Sequence[str],
+    reference: LinearModel | None = None,
+) -> LinearModel:
     """Model of one kind of rows, with its error on those that are held out."""
     fitted = [n for n, row in enumerate(rows) if row.point.use == "fit"]
     held_out = [n for n, row in enumerate(rows) if row.point.use == "held_out"]
