@@ -90,13 +90,13 @@ def _terms(
     unit: str,
 ) -> list[str]:
     """The terms of a linear model one by one, and what the model rests on."""
-    config = technology.config
+    config, rows = technology.config, "netlists" if unit == "um2" else "jobs of cores"
     lines = [f"  {'part':18}{'number':>10}{f'{unit} each':>14}{unit:>14}"]
     for term, price in model.terms.items():
         number, scaled = parts.get(term, 0), price * factor.value
         if number:
             lines.append(f"  {term:18}{number:>10,}{scaled:>14.4g}{number * scaled:>14.4g}")
-    lines.append(f"  prices of '{component}' in {config.library}, {fit_source(model)}")
+    lines.append(f"  prices of '{component}' in {config.library}, {fit_source(model, rows)}")
     if technology.asic.node_nm != config.node_nm or technology.data != "real":
         lines.append(
             f"  times {interval(factor, '')}: {technology.asic.node_nm:g} nm and "

@@ -1,5 +1,6 @@
 """Linear models with terms that have a meaning: the form of everything that is fitted."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,8 +69,21 @@ class LinearModel:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "LinearModel":
-        """Of what :meth:`to_json` made."""
-        return cls(terms=dict(content["terms"]), error=FitError(**content["error"]))
+        """Of what :meth:`to_json` made.
+
+        Raises
+        ------
+        ValueError : no terms, a coefficient or an error that is no number from 0 on.
+        """
+        terms, error = dict(content["terms"]), FitError(**content["error"])
+        if not terms:
+            raise ValueError("a model without terms")
+        for name, value in {**terms, **asdict(error)}.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} is {value!r}, no number")
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}")
+        return cls(terms=terms, error=error)
 
     def to_json(self) -> dict[str, Any]:
         """``terms`` and ``error``."""

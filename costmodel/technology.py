@@ -13,6 +13,7 @@ from sw.compile import Machine
 from .calibration.files import AsicFit, load_fit
 from .estimate import Estimate
 from .gates import EnergyFit, load_energy_fit
+from .gates.fit import DATA
 from .linear import LinearModel
 from .memory.sram import Sram
 from .memory.wires import wire_fj_per_bit_mm
@@ -23,8 +24,6 @@ from .structure import Structure
 REQUIRED_FIGURES = ("stream_mm", "dram_energy_pj_per_bit")
 #: node and supply that the SRAM model was fitted at
 SRAM_NM, SRAM_VOLTS = 28, 0.9
-#: where data come from; the energies are fitted to real ones
-DATA = ("real", "random", "zero_rich")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +209,10 @@ class Technology:
     def figures(self, components: Iterable[str]) -> Iterator[tuple[str, Figure]]:
         """Every figure behind prices of some components, with its source."""
         for name in sorted(set(components)):
-            yield from self._coefficients("area_um2", name, self.area_model(name))
+            yield from self._coefficients("area_um2", name, self.area_model(name), "netlists")
             if name in self.energy.energy_pj:
-                yield from self._coefficients("energy_pj", name, self.energy_model(name))
+                model = self.energy_model(name)
+                yield from self._coefficients("energy_pj", name, model, "jobs of cores")
         measured = f"{self.config.library}: "
         clock = "clock pins of the flip-flop, internal power and capacitance; no clock tree"
         yield (
@@ -231,24 +231,24 @@ class Technology:
             yield f"scaling.{quantity}", _figure(found, "quoted", scaling_source(quantity))
 
     def _coefficients(
-        self, quantity: str, component: str, model: LinearModel
+        self, quantity: str, component: str, model: LinearModel, rows: str
     ) -> Iterator[tuple[str, Figure]]:
         """Scaled coefficients of one fit."""
         factor = self.factor("area").times(self.composition(component))
         if quantity == "energy_pj":
             factor = self.factor("energy").times(self.data_factor(component))
-        source = f"{self.config.library}: {fit_source(model)}"
+        source = f"{self.config.library}: {fit_source(model, rows)}"
         for term, price in model.terms.items():
             unit = quantity if term == "gates" else f"{quantity}_per_{term.removesuffix('s')}"
             within = Estimate.within(price, model.error.interval_percent / 100).times(factor)
             yield f"{component}.{term}.{unit}", _figure(within, "fitted", source)
 
 
-def fit_source(model: LinearModel) -> str:
-    """What a fit rests on, in words."""
+def fit_source(model: LinearModel, rows: str) -> str:
+    """What a fit rests on, in words; ``rows`` is what was measured."""
     error = model.error
     return (
-        f"fitted to {error.fitted} netlists; on {error.held_out} left out of the fit the mean "
+        f"fitted to {error.fitted} {rows}; on {error.held_out} left out of the fit the mean "
         f"error is {error.mean_percent:.1f} %, the worst {error.worst_percent:.1f} %"
     )
 

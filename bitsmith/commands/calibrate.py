@@ -2,7 +2,7 @@
 
 import sys
 
-from configs.errors import InputError
+from configs.errors import InputError, check_range
 from costmodel.calibration import calibrate_asic
 from costmodel.fpga.calibrate import calibrate_fpga
 from costmodel.gates import calibrate_energy
@@ -18,7 +18,13 @@ def calibrate(options: Options, progress: Progress) -> int:
     """``bitsmith calibrate``."""
     if (options.liberty is None) == (options.fpga is None):
         raise InputError("give --liberty FILE for a cell library or --fpga FAMILY, one of them")
+    if options.workers is not None:
+        check_range("--workers", options.workers, 1, 1024)
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"--out: '{options.output}' is a file, a folder is needed")
     if options.fpga is not None:
+        if options.energy or any(getattr(options, name) is not None for name in _LIBRARY):
+            raise InputError("--fpga goes without --energy, --name, --node-nm and --volts")
         return _fpga(options)
     missing = [name for name in _LIBRARY if getattr(options, name) is None]
     if missing:

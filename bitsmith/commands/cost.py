@@ -20,6 +20,8 @@ from .common import Options, emit, make_job
 
 def cost(options: Options, progress: Progress) -> int:
     """``bitsmith cost``."""
+    if options.explain == "":
+        raise InputError("--explain is empty: name a block, an action, a cause or a figure")
     if options.explain and options.tables:
         raise InputError("--explain prints one figure: it goes without --tables")
     job = make_job(options, progress)
@@ -89,14 +91,21 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{result['technology']}, {result['data']} data, {result['time_s']:.4g} s at "
-            f"{result['clock_mhz']:g} MHz; intervals hold in 19 of 20 cases",
+            f"{result['clock_mhz']:g} MHz",
             f"area     {interval(found('area_um2', 1e-6), 'mm2')}, cells and memory macros",
             f"on chip  {_energy(found('on_chip_energy_pj'))}, {interval(found('power_mw'), 'mW')}",
             f"DRAM     {_energy(found('dram_energy_pj'))}",
             f"clock    {interval(found('logic_fmax_mhz'), 'MHz')} by the slowest path of cells, "
-            "wires not counted",
+            "wires not counted" + _too_fast(result),
         ]
     )
+
+
+def _too_fast(result: dict[str, Any]) -> str:
+    """What to think of the configured clock."""
+    if result["clock_mhz"] <= result["logic_fmax_mhz"]:
+        return ""
+    return f": too slow for the configured {result['clock_mhz']:g} MHz"
 
 
 def _tables(options: Options, job: Job) -> int:

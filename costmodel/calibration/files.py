@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -138,7 +138,14 @@ class AsicFit:
             kind: {name: LinearModel.from_json(m) for name, m in content[kind].items()}
             for kind in ("area_um2", "delay_ps")
         }
-        return cls(**{**content, **models})
+        fit = cls(**{**content, **models})
+        if not fit.node_nm > 0 or not fit.volts > 0 or fit.node_nm != int(fit.node_nm):
+            raise ValueError(f"{fit.node_nm!r} nm, {fit.volts!r} V")
+        known = {field.name for field in fields(Structure)}
+        for name, model in fit.area_um2.items():
+            if unknown := set(model.terms) - known - {"datapath_um2", "control_um2"}:
+                raise ValueError(f"{name} has unknown terms {', '.join(sorted(unknown))}")
+        return fit
 
 
 def folder() -> Traversable:
@@ -158,11 +165,17 @@ def load_fit(name: str, *, where: Path | None = None) -> AsicFit:
     ------
     InputError : there is no such fit, or its file is not one.
     """
+    if "/" in name or name.endswith("_energy"):
+        raise InputError(f"'{name}' is not the name of a fit of areas and delays")
     place = where or folder()
     path = place / f"{name}.json"
     if not path.is_file():
         names = (p.name for p in place.iterdir()) if place.is_dir() else ()
-        found = sorted(n.removesuffix(".json") for n in names if n.endswith(".json"))
+        found = sorted(
+            n.removesuffix(".json")
+            for n in names
+            if n.endswith(".json") and not n.endswith("_energy.json")
+        )
         raise InputError(
             f"fit '{name}' is missing: {path} is not there (fits: {', '.join(found) or 'none'}); "
             f"make it with 'python -m costmodel.calibration --name {name} --liberty FILE'"

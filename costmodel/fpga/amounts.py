@@ -77,8 +77,10 @@ def queue_amounts(machine: Machine, family: str) -> dict[str, Amounts]:
             "ram_luts": memory.ram_luts,
             # a word is chosen among those in flip-flops, and each of them has an enable
             "storage_bits": memory.flip_flops,
-            "storage_words": memory.flip_flops and structure.memory_bits / _width(machine, name),
         }
+        if memory.flip_flops:
+            # a tree of two-to-one multiplexers
+            amounts["selected_bits"] = memory.flip_flops - _width(machine, name)
         found[name] = {key: value for key, value in amounts.items() if value}
     return found
 

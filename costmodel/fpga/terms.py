@@ -95,7 +95,7 @@ TERMS: dict[str, tuple[str, ...]] = {
         "fixed_bits",
         "compared_bits",
     ),
-    "queue": ("ram_luts", "storage_bits", "storage_words", "mux2_bits", "one"),
+    "queue": ("ram_luts", "selected_bits", "storage_bits", "mux2_bits", "one"),
     "drain": (
         "drain.mux2_bits",
         "requantizer.full_adder_bits",

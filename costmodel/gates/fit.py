@@ -1,7 +1,7 @@
 """Energy of actions: least squares over what measured jobs did, and its reading back."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
@@ -44,6 +44,8 @@ SIZES = {
 }
 #: how strongly they are held, per row; by leaving out one fitted core after the other
 HOLD = 0.001
+#: what operands were measured
+DATA = ("real", "random", "zero_rich")
 _FITS = "calibration/fits"
 
 
@@ -87,7 +89,14 @@ class EnergyFit:
             key: Estimate(**content[key])
             for key in ("clock_energy_pj_per_bit", "leakage_mw_per_mm2")
         }
-        return cls(**{**content, "energy_pj": models, **estimates})
+        fit = cls(**{**content, "energy_pj": models, **estimates})
+        for name, model in models.items():
+            if unknown := set(model.terms) - set(SIZES):
+                raise ValueError(f"{name} has unknown terms {', '.join(sorted(unknown))}")
+        for data in DATA:
+            if not fit.data_factors[data]["core"] > 0:
+                raise ValueError(f"no factor for {data} data")
+        return fit
 
     def to_json(self) -> dict[str, Any]:
         """Keys as the attributes."""
@@ -198,7 +207,7 @@ def fit_energy(sample: Mapping[str, Any]) -> EnergyFit:
     rows = sample_rows(sample)
     components = sorted({row.component for row in rows})
     models = {name: _model(name, [r for r in rows if r.component == name]) for name in components}
-    clocks, leakages = _clocks(sample), _leakages(sample)
+    clock = _spread(sample, _clock_pj)
     return EnergyFit(
         name=sample["name"],
         volts=sample["volts"],
@@ -206,17 +215,18 @@ def fit_energy(sample: Mapping[str, Any]) -> EnergyFit:
         tools=sample["tools"],
         data="real",
         energy_pj=models,
-        clock_energy_pj_per_bit=_spread(clocks),
-        leakage_mw_per_mm2=_spread(leakages),
+        clock_energy_pj_per_bit=clock,
+        leakage_mw_per_mm2=_spread(sample, _leakage_mw_per_mm2),
         data_factors=_factors(rows, components),
         opensta=_checks(sample),
-        summary=_summary(sample, rows, models, float(np.mean(clocks))),
+        summary=_summary(sample, rows, models, clock.value),
     )
 
 
 def _model(name: str, rows: Sequence[Row]) -> LinearModel:
     fitted = [row for row in rows if row.fitted]
-    held = [row for row in rows if row.data == "real" and not row.fitted]
+    # other layers on cores that were fitted say little about other machines
+    held = [row for row in rows if row.data == "real" and row.other_core]
     if not fitted or not held:
         raise InputError(f"the sample has no core to fit or to test the energy of '{name}'")
     alone = np.array(
@@ -238,29 +248,24 @@ def _model(name: str, rows: Sequence[Row]) -> LinearModel:
     return LinearModel(terms=terms, error=error)
 
 
-def _clocks(sample: Mapping[str, Any]) -> list[float]:
-    """pJ per flip-flop and cycle of every core on its first job."""
-    return [
-        sum(part["clock_pj"] for part in core["rows"][0]["parts"].values())
-        / (core["flip_flops"] * core["rows"][0]["cycles"])
-        for core in sample["cores"]
-    ]
+def _clock_pj(core: Mapping[str, Any]) -> float:
+    """Per flip-flop and cycle of a core on its first job."""
+    row = core["rows"][0]
+    spent = sum(part["clock_pj"] for part in row["parts"].values())
+    return float(spent / (core["flip_flops"] * row["cycles"]))
 
 
-def _leakages(sample: Mapping[str, Any]) -> list[float]:
-    """mW per mm2 of every core on its first job."""
-    return [
-        sum(part["leakage_mw"] for part in core["rows"][0]["parts"].values())
-        / (core["area_um2"] * 1e-6)
-        for core in sample["cores"]
-    ]
+def _leakage_mw_per_mm2(core: Mapping[str, Any]) -> float:
+    """Of a core on its first job."""
+    leakage = sum(part["leakage_mw"] for part in core["rows"][0]["parts"].values())
+    return float(leakage / (core["area_um2"] * 1e-6))
 
 
-def _spread(values: Sequence[float]) -> Estimate:
-    """Mean, least and most."""
-    return Estimate(
-        value=_short(np.mean(values)), low=_short(min(values)), high=_short(max(values))
-    )
+def _spread(sample: Mapping[str, Any], figure: Callable[[Mapping[str, Any]], float]) -> Estimate:
+    """Mean of the fitted cores; least and most of all."""
+    every = [figure(core) for core in sample["cores"]]
+    fitted = [figure(core) for core in sample["cores"] if core["core"]["use"] == "fit"]
+    return Estimate(value=_short(np.mean(fitted)), low=_short(min(every)), high=_short(max(every)))
 
 
 def _short(value: Any) -> float:

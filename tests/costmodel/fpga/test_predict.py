@@ -12,7 +12,15 @@ from costmodel.calibration.components import COMPONENTS
 from costmodel.fpga import map_cells
 from costmodel.fpga import predict as module
 from costmodel.fpga.amounts import component_amounts, lut_count, queue_amounts
-from costmodel.fpga.calibrate import CORE, LEAST_FITTED, SAMPLES, calibrate_fpga, fit_model
+from costmodel.fpga.calibrate import (
+    CORE,
+    LEAST_FITTED,
+    REFERENCE,
+    SAMPLES,
+    calibrate_fpga,
+    fit_model,
+    fit_prices,
+)
 from costmodel.fpga.dsp import loses_products, machine_dsps
 from costmodel.fpga.memories import machine_memories
 from costmodel.fpga.predict import (
@@ -28,7 +36,7 @@ from costmodel.fpga.predict import (
 )
 from costmodel.fpga.rows import Row, has_dsp, read_rows
 from costmodel.fpga.terms import TERMS
-from costmodel.linear import FitError
+from costmodel.linear import FitError, LinearModel
 from hw.core import Core
 from hw.emit import to_rtlil
 from sw.compile import Machine
@@ -91,13 +99,14 @@ def test_committed_error_of_a_component(family):
 def test_held_out_rows_do_not_move_a_fit(family):
     rows = [r for r in committed(family) if r.point.component == "queue"]
     amounts = [component_amounts("queue", r.point.machine, family) for r in rows]
-    model = fit_model(amounts, rows, TERMS["queue"])
+    reference = None if family == REFERENCE else load_fit(REFERENCE).components["queue"]
+    model = fit_model(amounts, rows, TERMS["queue"], reference)
     assert model.terms == load_fit(family).components["queue"].terms
     wrong = [
         replace(r, used=replace(r.used, lut=3 * r.used.lut)) if r.point.use == "held_out" else r
         for r in rows
     ]
-    other = fit_model(amounts, wrong, TERMS["queue"])
+    other = fit_model(amounts, wrong, TERMS["queue"], reference)
     assert other.terms == model.terms
     assert other.error.mean_percent > model.error.mean_percent
 
@@ -208,7 +217,8 @@ def test_queues_of_ice40_are_made_of_flip_flops():
     machine = build()
     found = queue_amounts(machine, "ice40")["queue.weights"]
     assert found["storage_bits"] == 2 * 4 * 4 * 4
-    assert found["storage_words"] == 4
+    # one of four words: three multiplexers a bit
+    assert found["selected_bits"] == 2 * 4 * 4 * 3
     assert "ram_luts" not in found
     assert queue_amounts(machine, "ecp5")["queue.weights"]["ram_luts"] == 32
     assert component_amounts("queue", machine, "ice40") == found
@@ -241,6 +251,17 @@ def test_unknown_family():
 def test_fitting_again_gives_the_same_bytes(tmp_path):
     calibrate_fpga("ecp5", tmp_path, again=False)
     assert (tmp_path / "ecp5.json").read_bytes() == (module.FITS / "ecp5.json").read_bytes()
+
+
+def test_few_rows_are_helped_by_another_family():
+    amounts = [{"a": float(n), "b": float(5 - n)} for n in (1, 2, 3)]
+    reference = LinearModel(terms={"a": 2.0, "b": 4.0}, error=FitError.of([1], [1], fitted=0))
+    luts = [round(reference.value(a)) * 10 for a in amounts]
+    # the same ratio of prices, ten times as high
+    assert fit_prices(amounts, luts, ("a", "b"), reference) == pytest.approx({"a": 20, "b": 40})
+    held = fit_prices(amounts[:2], [180, 170], ("a", "b"), reference)
+    free = fit_prices(amounts[:2], [180, 170], ("a", "b"), None)
+    assert free != held
 
 
 def test_rows_are_read_as_written():
