@@ -16,6 +16,8 @@ from .estimate import Estimate
 from .technology import Technology
 
 VERSION = "0.4"
+#: a bit costs the same in both
+_QUEUES = ("queue.weights", "queue.activations")
 _CYCLE = {
     "clock.slots": "clock",
     "clock.stalls": "clock",
@@ -29,9 +31,10 @@ def reference_tables(
 ) -> dict[str, dict[str, Any]]:
     """``ART`` and ``ERT`` of a machine, ready for YAML or JSON.
 
-    Every action of the ERT is a key of :func:`costmodel.actions.action_counts`, without the name of
-    its block in front; what a cycle costs whatever the data are ``clock`` and ``leak_*`` of
-    ``cycle``, and a bit that crosses a port ``transfer`` of ``stream`` and ``dram``.
+    Every action of the ERT is a key of :func:`costmodel.energy.job_counts`, without the name of its
+    block in front; what a cycle costs whatever the data are ``clock`` and ``leak_*`` of ``cycle``,
+    and a bit that crosses a port ``transfer`` of ``stream``, ``wires`` and ``dram``. What has
+    actions and no area of its own is in the ART with area 0, so that both have the same names.
     """
     areas = machine_area(machine, technology, memory)
     art = [
@@ -47,9 +50,12 @@ def reference_tables(
     actions: dict[str, list[dict[str, Any]]] = {}
     for action, energy in action_prices(machine, technology, memory).items():
         block, verb = _split(action, counts)
-        entries = actions.setdefault(block, [])
-        if verb not in [entry["name"] for entry in entries]:
-            entries.append(_entry(verb, energy))
+        for one in _QUEUES if block == "queue" else (block,):
+            entries = actions.setdefault(one, [])
+            if verb not in [entry["name"] for entry in entries]:
+                entries.append(_entry(verb, energy))
+    zero = {"area": 0.0, "area_low_um2": 0.0, "area_high_um2": 0.0}
+    art += [{"name": _name(block, 1), **zero} for block in actions if block not in counts]
     ert = [
         {"name": _name(block, counts.get(block, 1)), "actions": entries}
         for block, entries in actions.items()

@@ -224,6 +224,8 @@ class Technology:
             "leakage_mw_per_mm2",
             _figure(self.leakage_mw_per_mm2, "measured", measured + leakage),
         )
+        macros = "cells of SRAM by CACTI 7, low leakage at 360 K (costmodel/memory/sram.py), scaled"
+        yield "sram_leakage_mw_per_bit", _figure(self.sram_leakage_mw, "quoted", macros)
         wires = f"wire of {self.config.node_nm} nm: costmodel/memory/wires.py"
         yield "wire_energy_pj_per_bit_mm", _figure(self.wire_pj_per_bit_mm, "quoted", wires)
         yield from sorted(self.config.figures.items())

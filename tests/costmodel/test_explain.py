@@ -30,8 +30,11 @@ def test_everything_in_a_report_can_be_explained(technology, memory) -> None:
     activity, traffic = run(machine), Traffic(weight_bytes=1000, activation_bytes=200)
     report = cost(machine, activity, technology, memory=memory, traffic=traffic)
     names = {b.block for b in report.blocks} | {a.action for a in report.actions}
-    for name in [*names, *report.causes, *report.figures]:
+    totals = report.to_dict()["intervals"].keys() - {"dram_energy_pj", "energy_per_mac_pj"}
+    for name in [*names, *totals, *report.causes, *report.figures]:
         text = explain(report, machine, technology, name)
+        # every action and every block says where it comes from
+        assert name not in names or "source: " in text or "fitted to" in text or "SRAM" in text
         assert name in text.splitlines()[0] and not re.search(r"\bnan\b|\binf\b", text)
 
 
@@ -70,4 +73,5 @@ def test_tables_hold_every_area_and_every_price(technology, memory) -> None:
     assert sorted(set(energies)) == sorted({price.value for price in prices.values()})
     names = [entry["name"] for entry in tables["ERT"]["tables"]]
     assert len(set(names)) == len(names)
+    assert set(names) <= areas.keys()
     assert tables["ERT"]["version"] == tables["ART"]["version"] == "0.4"
