@@ -1,0 +1,1 @@
+"""Explore: from a question to a Pareto front (docs/explore.md)."""
