@@ -50,10 +50,8 @@ class Table:
     @classmethod
     def joined(cls, tables: Sequence["Table"]) -> "Table":
         """Several tables as one, points in the order of their numbers, each once."""
-        reasons: dict[str, int] = {"": FEASIBLE}
-        for table in tables:
-            for text in table.reasons:
-                reasons.setdefault(text, len(reasons))
+        texts = {text for table in tables for text in table.reasons} - {""}
+        reasons = {text: place for place, text in enumerate(("", *sorted(texts)))}
         names = dict.fromkeys(name for table in tables for name in table.metrics)
         numbers = np.concatenate([table.numbers for table in tables])
         numbers, places = np.unique(numbers, return_index=True)
