@@ -208,7 +208,7 @@ def _on_rtl(one: Competitor, workload: Workload, memory: MemoryConfig | None) ->
         name=one.name,
         weights=one.format,
         activations=floats,
-        bits_per_weight=_stored_bits(machines[0], workload, groups),
+        bits_per_weight=stored_bits(machines[0], workload, groups),
         arrays=(_shape(arrays[0]), _shape(arrays[1])),
         pes=first.rows * first.cols,
         peak_macs_per_cycle=first.rows * first.cols * first.lanes / machines[0].slots,
@@ -263,12 +263,13 @@ def _cycles(timings: Sequence[WorkloadTiming], workload: Workload) -> dict[str, 
     }
 
 
-def _stored_bits(machine: Machine, workload: Workload, groups: Mapping[str, int]) -> float:
+def stored_bits(machine: Machine, workload: Workload, groups: Mapping[str, int]) -> float:
     """Bits of a weight, shares of scales, format ids and zero points included, padding not."""
     array, family = machine.accelerator, machine.family
     header = array.scale.code_bits + family.id_bits + array.zero_point_bits
     bits = weights = 0
-    for gemm in workload.prefill or workload.decode:
+    layers = workload.prefill or workload.decode
+    for gemm in (gemm for gemm in layers if gemm.operand == "weights"):
         bits += gemm.matrices * gemm.n * -(-gemm.k // groups[gemm.name]) * header
         weights += gemm.elements
     return family.stored_bits + bits / weights

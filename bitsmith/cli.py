@@ -11,7 +11,6 @@ from tqdm import tqdm
 from configs.errors import InputError
 from configs.load import preset_names
 from costmodel.fpga import TARGETS
-from costmodel.technology import DATA
 from hw.boards import BOARDS, DEFAULT_BAUD
 
 from . import commands
@@ -22,6 +21,8 @@ from .accumulator_options import (
     prove_options,
     widths_options,
 )
+from .cost_options import CALIBRATE_TEXT, calibrate_options, cost_options
+from .explore_options import EXPLORE_TEXT, explore_options
 
 EXAMPLES = """\
 examples:
@@ -36,6 +37,8 @@ examples:
   bitsmith prove scribe_1m --config tiny_4x4x4 --out proofs
   bitsmith prove --check proofs
   bitsmith widths --output out/
+  bitsmith explore tiny
+  bitsmith explore edge_llama3_8b --dry-run
   bitsmith simulate llama2_7b --config bitmod_32x32x4 --format bitmod_fp4
   bitsmith simulate llama2_7b --config bitmod_buffered_32x32x4 --memory lpddr5 --attention array
   bitsmith baselines llama2_7b --memory bitmod_ddr4
@@ -282,6 +285,7 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     _rtl_options(add, machine)
     _fpga_options(add, machine)
     _board_options(add, machine)
+    explore_options(add("explore", EXPLORE_TEXT))
     text = "accelerators of the literature beside each other on one workload"
     baselines = add("baselines", text)
     what = "workload preset, model or config.json (default llama2_7b)"
@@ -293,44 +297,10 @@ def _add_machines(add: Callable[..., _Parser], numbers: _Parser, machine: _Parse
     cost = add("cost", "area, energy and clock of a workload, with intervals", numbers, machine)
     _workload_options(cost)
     _attention_options(cost)
-    _cost_options(cost)
-    _calibrate_options(add)
+    cost_options(cost)
+    calibrate_options(add("calibrate", CALIBRATE_TEXT))
     report = add("report", "write the HTML report of a run folder again and print its summary")
     report.add_argument("folder", type=Path)
-
-
-def _cost_options(cost: _Parser) -> None:
-    cost.add_argument(
-        "--technology", metavar="PRESET", help=", ".join(preset_names("technologies"))
-    )
-    text = f"what the operands are: {', '.join(DATA)} (default real, weights and text of a model)"
-    cost.add_argument("--data", metavar="KIND", default="real", help=text)
-    text = "say where one block, action, cause or figure of the report comes from"
-    cost.add_argument("--explain", metavar="NAME", help=text)
-    text = "write ART and ERT (area and energy reference tables), as Accelergy reads them"
-    cost.add_argument("--tables", type=Path, metavar="DIR", help=text)
-
-
-def _calibrate_options(add: Callable[..., _Parser]) -> None:
-    calibrate = add("calibrate", "fit the cost model to a cell library or an FPGA family")
-    text = "cell library, plain or .gz: areas and delays of the designed sample"
-    calibrate.add_argument("--liberty", type=Path, metavar="FILE", help=text)
-    text = "what the fit of a library is called; a technology names it as its library"
-    calibrate.add_argument("--name", metavar="NAME", help=text)
-    calibrate.add_argument("--node-nm", type=int, metavar="NM", help="feature size of the library")
-    calibrate.add_argument("--volts", type=float, metavar="V", help="supply of the library")
-    text = "energies, too: simulate netlists on real data (half an hour)"
-    calibrate.add_argument("--energy", action="store_true", help=text)
-    text = "look-up tables of an FPGA family instead of a library: ecp5, ice40, xc7"
-    calibrate.add_argument("--fpga", metavar="FAMILY", help=text)
-    text = (
-        "folder for samples/ and fits/; what a broken-off run has synthesized is kept in the cache"
-    )
-    calibrate.add_argument(
-        "--out", "--output", dest="output", type=Path, metavar="DIR", required=True, help=text
-    )
-    text = "processes at a time (default: all cores)"
-    calibrate.add_argument("--workers", type=int, metavar="N", help=text)
 
 
 def _board_options(add: Callable[..., _Parser], machine: _Parser) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from configs.errors import InputError
 from configs.schema import QuantizationConfig
-from costmodel import CostReport, cost, job_energy
+from costmodel import CostReport, Estimate, cost, job_energy
 from hw.benches.batch import TOP, accelerator_verilog
 from sim.export.table import timing_json
 from sw.compile import Machine
@@ -256,7 +256,7 @@ def cost_step(job: Job, folder: Path) -> dict[str, Any]:
     Keys
     ----
     Those of :meth:`costmodel.CostReport.to_dict` for the whole workload, and
-    layers[]: name, energy_pj, on_chip_energy_pj.
+    layers[]: name, energy_pj with low_pj and high_pj, on_chip_energy_pj.
     """
     machine, technology, memory = job.machine, job.technology, job.config.memory
 
@@ -265,10 +265,13 @@ def cost_step(job: Job, folder: Path) -> dict[str, Any]:
     for layer in job.progress(list(job.timing.layers), "cost"):
         traffic = layer.traffic if memory is not None else None
         one = job_energy(machine, layer.activity, technology, memory=memory, traffic=traffic)
+        energy = Estimate.total(action.total for action in one)
         layers.append(
             {
                 "name": layer.name,
-                "energy_pj": sum(action.total_pj for action in one),
+                "energy_pj": energy.value,
+                "low_pj": energy.low,
+                "high_pj": energy.high,
                 "on_chip_energy_pj": sum(a.total_pj for a in one if a.place == "on_chip"),
             }
         )

@@ -211,8 +211,13 @@ class TechnologyConfig:
     volts: float
     #: units in the names
     figures: dict[str, Figure]
+    #: folder of the library's fits where ``bitsmith calibrate`` made them, not the shipped ones;
+    #: a relative one starts from the file that gives it
+    fits: str | None = None
 
     def __post_init__(self) -> None:
+        if self.fits is not None and not self.fits.strip():
+            raise InputError("fits is empty: give the folder of the library's fits")
         check_range("node_nm", self.node_nm, 1, 1000)
         check_range("volts", self.volts, 0.2, 5)
 
@@ -287,11 +292,11 @@ def load_axis(axis: str, reference: Any, *, base: Path = Path(), where: str = ""
     folder, kind = AXES[axis]
     data, place = resolve(folder, reference, base=base, where=where or axis)
     built: Any = build(kind, data, place)
-    if isinstance(built, QuantizationConfig) and built.calibration_text is not None:
-        # a relative path starts from the file that gives it
-        beside = base / reference if isinstance(reference, str) else base / "recipe"
-        text = str(beside.parent / built.calibration_text)
-        built = dataclasses.replace(built, calibration_text=text)
+    for name in ("calibration_text", "fits"):
+        if (given := getattr(built, name, None)) is not None:
+            # a relative path starts from the file that gives it
+            beside = (base / reference).parent if isinstance(reference, str) else base
+            built = dataclasses.replace(built, **{name: str(beside / given)})
     return built
 
 

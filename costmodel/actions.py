@@ -84,7 +84,8 @@ def action_parts(machine: Machine) -> dict[str, tuple[str, Structure]]:
     # a tile is loaded once; every row sent passes one multiplexer of each level of the selection
     row_bits = array.cols * machine.outer_sum_bits
     parts["drain.load"] = blocks["drain"]
-    parts["drain.select"] = Structure(mux2_bits=(array.rows - 1).bit_length() * row_bits)
+    if array.rows > 1:
+        parts["drain.select"] = Structure(mux2_bits=(array.rows - 1).bit_length() * row_bits)
     # two counters step
     parts["control"] = counter(_COUNTER_STEP).times(2)
     parts |= _combined_parts(machine)

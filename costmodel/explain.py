@@ -106,7 +106,7 @@ def _energy(
     lines += _terms(model, vars(structure), scaling.times(share), "pJ")
     lines.append(_fitted(technology, component, fit_source(model, "jobs of cores")))
     if technology.data != "real":
-        lines.append(f"  times {share:.4g}: {technology.data} data over real ones")
+        lines.append(f"  times {interval(share, '')}: {technology.data} data over real ones")
     return lines + _scaled(technology, scaling)
 
 

@@ -1,13 +1,19 @@
 """Linear models with terms that have a meaning: the form of everything that is fitted."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
+from configs.errors import InputError
+
 from .estimate import Estimate
+
+Fit = TypeVar("Fit")
 
 #: share of held-out rows that an interval contains
 COVERAGE = 0.95
@@ -88,6 +94,44 @@ class LinearModel:
     def to_json(self) -> dict[str, Any]:
         """``terms`` and ``error``."""
         return {"terms": self.terms, "error": asdict(self.error)}
+
+    def check_terms(self, name: str, known: Collection[str]) -> None:
+        """Refuse, by a ``ValueError``, terms of model ``name`` that nothing is counted for."""
+        if unknown := self.terms.keys() - set(known):
+            raise ValueError(f"{name} has unknown terms {', '.join(sorted(unknown))}")
+
+
+def read_fit(path: Path, of: Callable[[Any], Fit], command: str) -> Fit:
+    """What ``of`` makes of the JSON file of a fit.
+
+    Parameters
+    ----------
+    command : makes the file; an error names it.
+
+    Raises
+    ------
+    InputError : there is no such file, or it is none that ``of`` takes.
+    """
+    try:
+        return of(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        found = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+        raise InputError(
+            f"fit '{path.stem}' is missing: {path} is not there (fits: {found}); make it with "
+            f"'{command}'"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"fit '{path.stem}' is corrupt: {path} cannot be read ({type(error).__name__}: "
+            f"{error}); make it again with '{command}'"
+        ) from None
+
+
+def calibrate_command(of: str, folder: Path) -> str:
+    """The command that writes fits ``of`` a library or a family, as its options, into a folder."""
+    # it makes a folder 'fits' of its own
+    out = folder.parent if folder.name == "fits" else "DIR"
+    return f"bitsmith calibrate {of} --out {out}"
 
 
 def fit_terms(

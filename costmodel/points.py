@@ -1,13 +1,14 @@
 """Area and energy of many designs at once: points of a design space, each on the same GEMMs.
 
 The same figures as :func:`costmodel.cost` of each point alone, but without building their machines.
-With lanes, queues, sharing of dequantizers and the number of bits of a row's number fixed, every
-price is bilinear in rows and columns: it is computed for the corners of such a class and
-interpolated inside. Tests hold every point against its machine.
+With lanes, queues and sharing of dequantizers fixed, every price is affine in the columns; in the
+rows it is a multiple of them and a function of the bits of a row's number. It is computed for the
+corners of such a class and interpolated inside. Tests hold every point against its machine.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -20,16 +21,15 @@ from configs.memory import MemoryConfig
 from sim.jobs import Column
 from sw.compile import Machine
 
-from .area import cell_area, machine_area, total_area
+from .area import BlockArea, cell_area, machine_area, total_area
 from .energy import action_prices, job_counts
 from .estimate import Estimate
 from .technology import Technology
 
 Floats = NDArray[np.float64]
-#: settings that classes have in common, beside the bits of a row's number
+#: settings that classes have in common
 _FIXED = ("lanes", "queue_beats", "rows_per_dequantizer")
 _WIRES = "wires."
-_TOTALS = ("area_um2", "on_chip_energy_pj", "dram_energy_pj")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,97 @@ class PointCosts:
     dram_energy_pj: Range
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PointPrices:
+    """Prices of every point, for any number of jobs.
+
+    Attributes
+    ----------
+    classes : of points that share corners: the indices of each.
+    points : how many there are.
+    """
+
+    classes: tuple[tuple[NDArray[np.intp], "_Class"], ...]
+    points: int
+
+    @classmethod
+    def of(
+        cls,
+        machine: Machine,
+        points: Mapping[str, Column],
+        technology: Technology,
+        *,
+        memory: MemoryConfig | None = None,
+    ) -> "PointPrices":
+        """Prices of some points.
+
+        Parameters
+        ----------
+        machine : what the points have in common.
+        points : settings of the array in which they differ, as
+            :func:`sim.points.simulate_points`.
+        memory : as for :func:`costmodel.cost`.
+
+        Raises
+        ------
+        InputError : the library was not calibrated for a component.
+        """
+        array = machine.accelerator
+        count = len(next(iter(points.values())))
+        settings = {
+            name: np.broadcast_to(np.asarray(points.get(name, getattr(array, name))), count)
+            for name in ("rows", "cols", *_FIXED)
+        }
+        # memory macros are no linear function of their width: no interpolation where it differs
+        alone = ("rows", "cols") if array.buffers is not None else ()
+        classes = tuple(
+            (
+                members,
+                _Class.of(
+                    machine, {n: v[members] for n, v in settings.items()}, technology, memory
+                ),
+            )
+            for members in _classes(settings, (*_FIXED, *alone))
+        )
+        return cls(classes=classes, points=count)
+
+    @property
+    def area_um2(self) -> Range:
+        """Cells and memory macros."""
+        found = np.empty((self.points, 3))
+        for members, one in self.classes:
+            found[members] = one.area
+        return _range(found)
+
+    def take(self, places: NDArray[np.intp]) -> "PointPrices":
+        """Some of the points, by increasing indices; nothing is priced again."""
+        chosen = []
+        for members, one in self.classes:
+            among = np.flatnonzero(np.isin(members, places))
+            if len(among):
+                chosen.append((np.searchsorted(places, members[among]), one.take(among)))
+        return PointPrices(classes=tuple(chosen), points=len(places))
+
+    def energies_pj(
+        self, activities: Mapping[str, Column], traffic: Mapping[str, Column] | None = None
+    ) -> tuple[Range, Range]:
+        """Energy on chip and of the DRAM.
+
+        Parameters
+        ----------
+        activities : by the names of :class:`sim.Activity`, int64 (points,).
+        traffic : as for :func:`costmodel.cost`, as columns.
+        """
+        found = np.empty((self.points, 2, 3))
+        for members, one in self.classes:
+            activity = SimpleNamespace(**{n: column[members] for n, column in activities.items()})
+            crossed = None
+            if traffic is not None:
+                crossed = SimpleNamespace(**{name: c[members] for name, c in traffic.items()})
+            found[members] = one.energies(activity, crossed)
+        return _range(found[:, 0]), _range(found[:, 1])
+
+
 def cost_points(
     machine: Machine,
     points: Mapping[str, Column],
@@ -69,43 +160,27 @@ def cost_points(
 
     Parameters
     ----------
-    machine : what the points have in common.
-    points : settings of the array in which they differ, as :func:`sim.points.simulate_points`.
-    activities : as :func:`sim.points.point_activities` returns them.
-    memory, traffic : as for :func:`costmodel.cost`; traffic as columns.
+    machine, points, memory : as for :meth:`PointPrices.of`.
+    activities, traffic : as for :meth:`PointPrices.energies_pj`.
 
     Raises
     ------
     InputError : the library was not calibrated for a component.
     """
-    array = machine.accelerator
-    count = len(next(iter(points.values())))
-    settings = {
-        name: np.broadcast_to(np.asarray(points.get(name, getattr(array, name))), count)
-        for name in ("rows", "cols", *_FIXED)
-    }
-    found = np.zeros((count, 3 * len(_TOTALS)))
-    # memory macros are no linear function of their width: no interpolation where it differs
-    alone = ("rows", "cols") if array.buffers is not None else ()
-    for members in _classes(settings, (*_FIXED, *alone)):
-        part = {name: values[members] for name, values in settings.items()}
-        corners = _Corners.of(machine, part, technology, memory)
-        activity = SimpleNamespace(**{name: column[members] for name, column in activities.items()})
-        crossed = None
-        if traffic is not None:
-            crossed = SimpleNamespace(**{name: c[members] for name, c in traffic.items()})
-        found[members] = corners.totals(activity, crossed)
-    ranges = [
-        Range(**{limit: found[:, 3 * i + j] for j, limit in enumerate(("value", "low", "high"))})
-        for i in range(len(_TOTALS))
-    ]
-    return PointCosts(**dict(zip(_TOTALS, ranges, strict=True)))
+    prices = PointPrices.of(machine, points, technology, memory=memory)
+    on_chip, dram = prices.energies_pj(activities, traffic)
+    return PointCosts(area_um2=prices.area_um2, on_chip_energy_pj=on_chip, dram_energy_pj=dram)
+
+
+def _range(found: Floats) -> Range:
+    """Of values and limits, float64 (points, value low high)."""
+    value, low, high = np.ascontiguousarray(found.T)
+    return Range(value=value, low=low, high=high)
 
 
 def _classes(settings: Mapping[str, Column], fixed: tuple[str, ...]) -> Iterator[NDArray[np.intp]]:
     """Indices of points that can share corners."""
-    levels = np.frexp(settings["rows"] - 1)[1].astype(np.int64)
-    keys = np.stack([levels, *(settings[name] for name in fixed)], axis=1)
+    keys = np.stack([settings[name] for name in fixed], axis=1)
     _, number = np.unique(keys, axis=0, return_inverse=True)
     order = np.argsort(number.ravel(), kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(number.ravel()))[:-1])
@@ -122,25 +197,63 @@ class _ManyShapes:
         return getattr(self._real, name)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Corners:
-    """Prices of the smallest and largest arrays of a class, and where its points lie between.
+    """Prices of the smallest and largest arrays of a class.
 
     Attributes
     ----------
-    machines : the class, with columns for rows and cols.
-    weights : share of each corner in each point, float64 (points, corners).
-    area, cells : of everything, and without memory macros, float64 (corners, value low high).
-    wire_pj : a bit over a millimetre, float64 (value low high).
-    prices : by action, float64 (corners, value low high).
+    machines : one for each corner.
+    areas : their blocks.
     """
 
-    machines: Any
+    machines: tuple[Machine, ...]
+    technology: Technology
+    memory: MemoryConfig | None
+    areas: tuple[tuple[BlockArea, ...], ...]
+
+    @cached_property
+    def area(self) -> Floats:
+        """Of everything, um2, float64 (corners, value low high)."""
+        return _rows([total_area(blocks, self.technology) for blocks in self.areas])
+
+    @cached_property
+    def cells(self) -> Floats:
+        """Without memory macros, um2, float64 (corners, value low high)."""
+        return _rows([cell_area(blocks, self.technology) for blocks in self.areas])
+
+    @cached_property
+    def wire_pj(self) -> Floats:
+        """A bit over a millimetre, float64 (value low high)."""
+        return _rows([self.technology.wire_pj_per_bit_mm])[0]
+
+    @cached_property
+    def prices(self) -> dict[str, Floats]:
+        """By action but those of wires, pJ, float64 (corners, value low high)."""
+        each = [
+            action_prices(machine, self.technology, self.memory, areas=blocks)
+            for machine, blocks in zip(self.machines, self.areas, strict=True)
+        ]
+        actions = (action for action in each[0] if not action.startswith(_WIRES))
+        return {action: _rows([prices[action] for prices in each]) for action in actions}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Class:
+    """Points of a class, and where they lie between its corners.
+
+    Attributes
+    ----------
+    machine : of the class, whatever its rows and columns.
+    rows, cols : of each point.
+    weights : share of each corner in each point, float64 (points, corners).
+    """
+
+    machine: Machine
+    corners: _Corners
+    rows: Column
+    cols: Column
     weights: Floats
-    area: Floats
-    cells: Floats
-    wire_pj: Floats
-    prices: dict[str, Floats]
 
     @classmethod
     def of(
@@ -149,57 +262,94 @@ class _Corners:
         part: Mapping[str, Column],
         technology: Technology,
         memory: MemoryConfig | None,
-    ) -> "_Corners":
-        """Prices at the corners of a class."""
+    ) -> "_Class":
+        """A class of points with these settings."""
         fixed: dict[str, Any] = {name: int(part[name][0]) for name in _FIXED}
-        axes = [(part[name].min(), part[name].max()) for name in ("rows", "cols")]
-        shares = [_shares(part[n], *axis) for n, axis in zip(("rows", "cols"), axes, strict=True)]
-        areas, cells, prices, weights = [], [], [], []
-        for r, c in product(range(2), range(2)):
-            shape: dict[str, Any] = {"rows": int(axes[0][r]), "cols": int(axes[1][c])}
-            one = replace(machine, accelerator=replace(machine.accelerator, **fixed, **shape))
-            blocks = machine_area(one, technology, memory)
-            areas.append(total_area(blocks, technology))
-            cells.append(cell_area(blocks, technology))
-            prices.append(action_prices(one, technology, memory, areas=blocks))
-            weights.append(shares[0][r] * shares[1][c])
-        array = replace(machine.accelerator, **fixed, rows=shape["rows"])
-        many = _ManyShapes(array, rows=part["rows"], cols=part["cols"])
-        result_bits = part["cols"] * machine.result_bits
+        (rows, row_shares), (cols, col_shares) = _row_nodes(part["rows"]), _col_nodes(part["cols"])
+        machines, weights = [], []
+        for r, c in product(range(len(rows)), range(len(cols))):
+            array = replace(machine.accelerator, **fixed, rows=rows[r], cols=cols[c])
+            machines.append(replace(machine, accelerator=array))
+            weights.append(row_shares[r] * col_shares[c])
         return cls(
-            machines=_ManyShapes(machine, accelerator=many, result_beat_bits=result_bits),
+            machine=machines[0],
+            corners=_Corners(
+                machines=tuple(machines),
+                technology=technology,
+                memory=memory,
+                areas=tuple(machine_area(one, technology, memory) for one in machines),
+            ),
+            rows=part["rows"],
+            cols=part["cols"],
             weights=np.stack(weights, axis=1),
-            area=_rows(areas),
-            cells=_rows(cells),
-            wire_pj=_rows([technology.wire_pj_per_bit_mm])[0],
-            prices={
-                action: _rows([p[action] for p in prices])
-                for action in prices[0]
-                if not action.startswith(_WIRES)
-            },
         )
 
-    def totals(self, activity: Any, traffic: Any) -> Floats:
-        """Area, on-chip and DRAM energy, each with its limits: float64 (points, 9)."""
+    def take(self, places: NDArray[np.intp]) -> "_Class":
+        """Some of the points."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            cols=self.cols[places],
+            weights=self.weights[places],
+        )
+
+    @property
+    def machines(self) -> Any:
+        """The machine with columns for rows and columns."""
+        array = _ManyShapes(self.machine.accelerator, rows=self.rows, cols=self.cols)
+        result_bits = self.cols * self.machine.result_bits
+        return _ManyShapes(self.machine, accelerator=array, result_beat_bits=result_bits)
+
+    @property
+    def area(self) -> Floats:
+        """Of every point, um2, float64 (points, value low high)."""
+        return self.weights @ self.corners.area
+
+    def energies(self, activity: Any, traffic: Any) -> Floats:
+        """On-chip and DRAM energy of every point, each with its limits: float64 (points, 2, 3)."""
         counts = job_counts(self.machines, activity, traffic)
-        energies = []
+        energies, prices = [], self.corners.prices
         for is_dram in (False, True):
-            names = [name for name in self.prices if name.startswith("dram.") == is_dram]
-            amounts = np.stack([counts[name] for name in names], axis=1).astype(np.float64)
-            table = np.stack([self.prices[name] for name in names])
-            at_corners = np.einsum("pn,ncv->pcv", amounts, table, optimize=True)
+            names = [name for name in prices if name.startswith("dram.") == is_dram]
+            amounts = np.array([counts[name] for name in names], dtype=np.float64)
+            table = np.array([prices[name] for name in names])
+            at_corners = amounts.T @ table.reshape(len(names), -1)
+            at_corners = at_corners.reshape(len(self.weights), *table.shape[1:])
             energies.append(np.einsum("pc,pcv->pv", self.weights, at_corners))
         # the length of wires is no linear function of anything
-        side_mm = np.sqrt(self.weights @ self.cells) / 1000
+        side_mm = np.sqrt(self.weights @ self.corners.cells) / 1000
         wired = sum(column for name, column in counts.items() if name.startswith(_WIRES))
-        energies[0] += np.asarray(wired)[:, None] * side_mm * self.wire_pj
-        return np.concatenate([self.weights @ self.area, *energies], axis=1)
+        energies[0] += np.asarray(wired)[:, None] * side_mm * self.corners.wire_pj
+        return np.stack(energies, axis=1)
 
 
-def _shares(values: Column, low: int, high: int) -> tuple[Floats, Floats]:
-    """How much of the lower and of the upper corner is in each value."""
-    upper = (values - low) / max(1, high - low)
-    return 1 - upper, upper
+def _col_nodes(cols: Column) -> tuple[list[int], Floats]:
+    """The fewest and the most columns, and their shares in each point, (nodes, points)."""
+    low, high = int(cols.min()), int(cols.max())
+    if low == high:
+        return [low], np.ones((1, len(cols)))
+    upper = (cols - low) / (high - low)
+    return [low, high], np.stack([1 - upper, upper])
+
+
+def _row_nodes(rows: Column) -> tuple[list[int], Floats]:
+    """Numbers of rows to price, and their shares in each point, (nodes, points).
+
+    The least of every number of bits, and the most of the one with the widest range: it gives
+    what a row adds.
+    """
+    bits = np.frexp(rows - 1)[1]
+    levels, places = np.unique(bits, return_inverse=True)
+    least = np.array([rows[bits == level].min() for level in levels])
+    most = np.array([rows[bits == level].max() for level in levels])
+    shares = np.eye(len(levels))[:, places.ravel()]
+    widest = int(np.argmax(most - least))
+    width = most[widest] - least[widest]
+    if not width:
+        return least.tolist(), shares
+    steps = (rows - least[places.ravel()]) / width
+    shares[widest] -= steps
+    return [*least.tolist(), int(most[widest])], np.vstack([shares, steps])
 
 
 def _rows(estimates: list[Estimate]) -> Floats:

@@ -6,10 +6,8 @@ drawing of each block contains, before any logic optimization.
 
 from dataclasses import dataclass, fields
 
-#: gates per bit: exclusive-or, conditional negation, increment, comparison for equality
-XOR_GATES, NEGATE_GATES, INCREMENT_GATES, COMPARE_GATES = 2, 5, 3, 3
-#: a full adder whose carry goes to the next row instead of the next bit
-CARRY_SAVE_GATES = 5
+#: gates per bit: conditional negation, increment, comparison for equality
+NEGATE_GATES, INCREMENT_GATES, COMPARE_GATES = 5, 3, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +46,6 @@ class Structure:
     def times(self, count: int) -> "Structure":
         """``count`` of them."""
         return Structure(**{f.name: getattr(self, f.name) * count for f in fields(self)})
-
-    @property
-    def equivalent_gates(self) -> int:
-        """All that is made of gates, in two-input gates."""
-        return (
-            self.gates
-            + self.table_nodes
-            + self.xor_gates * XOR_GATES
-            + self.full_adder_bits * CARRY_SAVE_GATES
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import get_args
 
 from configs.errors import InputError, unknown_name
@@ -10,7 +11,7 @@ from configs.figure import Figure
 from configs.schema import TechnologyConfig
 from sw.compile import Machine
 
-from .calibration.files import AsicFit, load_fit
+from .calibration.files import FITS, AsicFit, library_command, load_fit
 from .estimate import Estimate
 from .gates import EnergyFit, load_energy_fit
 from .gates.fit import DATA
@@ -64,10 +65,11 @@ class Technology:
         InputError : a fit is missing, a figure is missing or unknown, or no scaling is published
             for the node.
         """
+        where = FITS if config.fits is None else Path(config.fits)
         return cls(
             config=config,
-            asic=load_fit(config.library),
-            energy=load_energy_fit(config.library),
+            asic=load_fit(config.library, where=where),
+            energy=load_energy_fit(config.library, where=where),
             data=data,
         )
 
@@ -91,8 +93,7 @@ class Technology:
 
     def area_um2(self, component: str, structure: Structure) -> Estimate:
         """Area of parts of a component; storage in SRAM is apart."""
-        factor = self.factor("area").times(self.composition(component))
-        return self.asic.area(component, structure).times(factor)
+        return self.asic.area(component, structure).times(self._price_factor("area", component))
 
     def cells_um2(self, total: float) -> Estimate:
         """Area of all blocks of a machine together, of which ``total`` is expected.
@@ -117,12 +118,25 @@ class Technology:
     def energy_pj(self, component: str, structure: Structure) -> Estimate:
         """Energy of new data in parts of a component, the clock apart."""
         found = self.energy_model(component).estimate(vars(structure))
-        return found.times(self.factor("energy")).times(self.data_factor(component))
+        return found.times(self._price_factor("energy", component))
 
-    def data_factor(self, component: str) -> float:
-        """Energy on the data that are assumed, over that on real data."""
+    def data_factor(self, component: str) -> Estimate:
+        """Energy on the data that are assumed over that on real data; limits: of single cores."""
         factors = self.energy.data_factors[self.data]
         return factors.get(component, factors["core"])
+
+    def _price_factor(self, quantity: Quantity, component: str) -> Estimate:
+        """From a component's prices in the library to those of this technology and data."""
+        known = self._price_factors
+        if (quantity, component) not in known:
+            energy = quantity == "energy"
+            of_its_own = self.data_factor(component) if energy else self.composition(component)
+            known[quantity, component] = self.factor(quantity).times(of_its_own)
+        return known[quantity, component]
+
+    @cached_property
+    def _price_factors(self) -> dict[tuple[Quantity, str], Estimate]:
+        return {}
 
     def energy_model(self, component: str) -> LinearModel:
         """The fit behind energies of a component, not scaled."""
@@ -130,30 +144,31 @@ class Technology:
 
     def _model(self, models: dict[str, LinearModel], component: str) -> LinearModel:
         if component not in models:
+            name = self.config.library
+            command = library_command(name, Path(self.config.fits or FITS))
             raise InputError(
-                f"library '{self.config.library}' was not calibrated for '{component}': "
-                "run bitsmith calibrate"
+                f"fit '{name}' has no prices of '{component}'; make it again with '{command}'"
             )
         return models[component]
 
-    @property
+    @cached_property
     def clock_pj_per_bit(self) -> Estimate:
         """Both clock edges at a flip-flop, whatever its data."""
         return self.energy.clock_energy_pj_per_bit.times(self.factor("energy"))
 
-    @property
+    @cached_property
     def leakage_mw_per_mm2(self) -> Estimate:
         """Static power of an area in this technology."""
         # power scales by its own factor, the area that it is divided by with that of areas
         power = self.energy.leakage_mw_per_mm2.times(self.factor("leakage"))
         return power.per(self.factor("area").value)
 
-    @property
+    @cached_property
     def wire_pj_per_bit_mm(self) -> Estimate:
         """A bit over a millimetre of wire."""
         return wire_fj_per_bit_mm(nm=self.config.node_nm, volts=self.config.volts).per(1000)
 
-    @property
+    @cached_property
     def stream_pj_per_bit(self) -> Estimate:
         """A bit over the wire between a stream port and the array."""
         return self.wire_pj_per_bit_mm.times(Estimate.of(self.config.figures["stream_mm"]))
@@ -182,7 +197,7 @@ class Technology:
         access = sram.write_pj if write else sram.read_pj
         return access.times(self.sram_factor("energy")).per(sram.width_bits)
 
-    @property
+    @cached_property
     def sram_leakage_mw(self) -> Estimate:
         """Static power of a stored bit."""
         macro = Sram(bits=1 << 20, width_bits=64)
@@ -209,10 +224,29 @@ class Technology:
     def figures(self, components: Iterable[str]) -> Iterator[tuple[str, Figure]]:
         """Every figure behind prices of some components, with its source."""
         for name in sorted(set(components)):
-            yield from self._coefficients("area_um2", name, self.area_model(name), "netlists")
-            if name in self.energy.energy_pj:
-                model = self.energy_model(name)
-                yield from self._coefficients("energy_pj", name, model, "jobs of cores")
+            if name not in self._component_figures:
+                self._component_figures[name] = tuple(self._figures_of(name))
+            yield from self._component_figures[name]
+        yield from self._common_figures
+
+    @cached_property
+    def _component_figures(self) -> dict[str, tuple[tuple[str, Figure], ...]]:
+        return {}
+
+    def _figures_of(self, name: str) -> Iterator[tuple[str, Figure]]:
+        """Those of one component."""
+        yield from self._coefficients("area_um2", name, self.area_model(name), "netlists")
+        if name in self.energy.energy_pj:
+            model = self.energy_model(name)
+            yield from self._coefficients("energy_pj", name, model, "jobs of cores")
+
+    @cached_property
+    def _common_figures(self) -> tuple[tuple[str, Figure], ...]:
+        """Those of all machines."""
+        return tuple(self._other_figures())
+
+    def _other_figures(self) -> Iterator[tuple[str, Figure]]:
+        """Clock, leakage, wires, what the technology says itself, and scaling."""
         measured = f"{self.config.library}: "
         clock = "clock pins of the flip-flop, internal power and capacitance; no clock tree"
         yield (
@@ -236,9 +270,7 @@ class Technology:
         self, quantity: str, component: str, model: LinearModel, rows: str
     ) -> Iterator[tuple[str, Figure]]:
         """Scaled coefficients of one fit."""
-        factor = self.factor("area").times(self.composition(component))
-        if quantity == "energy_pj":
-            factor = self.factor("energy").times(self.data_factor(component))
+        factor = self._price_factor("area" if quantity == "area_um2" else "energy", component)
         source = f"{self.config.library}: {fit_source(model, rows)}"
         for term, price in model.terms.items():
             unit = quantity if term == "gates" else f"{quantity}_per_{term.removesuffix('s')}"

@@ -78,12 +78,13 @@ def cores(fit: Content) -> str:
 
 def data(fit: Content) -> str:
     """Energy over that of real data."""
-    factors = fit["data_factors"]
+    factors = [fit["data_factors"][kind] for kind in ("random", "zero_rich")]
     lines = [
-        [f"`{name}`", *(f"{factors[kind][name]:.2f}" for kind in ("real", "random", "zero_rich"))]
-        for name in factors["real"]
+        [f"`{name}`", *(f"{f['value']:.2f} ({f['low']:.2f} to {f['high']:.2f})" for f in found)]
+        for name in factors[0]
+        for found in [[factor[name] for factor in factors]]
     ]
-    return table(["component", "real", "random", "zero-rich"], lines)
+    return table(["component", "random", "zero-rich"], lines)
 
 
 def constant(fit: Content) -> str:

@@ -70,16 +70,26 @@ class Jobs:
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
         """Whether the job port can count a job, and the buffers hold its tiles."""
-        counted = (
+        return self.counted & self.held
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Whether the job port can count a job."""
+        return (
             (self.tiles < 1 << TILE_COUNT_BITS)
             & (self.groups < 1 << GROUP_COUNT_BITS)
             & (self.chunks < 1 << GROUP_COUNT_BITS)
         )
+
+    @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """Whether the buffers, if there are any, hold a job's tiles."""
         buffers = self.machine.accelerator.buffers
         if buffers is None:
-            return counted
-        held = self.tile_weight_beats <= buffers.weight_beats
-        return counted & held & (self.tile_chunks <= buffers.activation_beats)
+            return np.ones(len(self), dtype=bool)
+        return (self.tile_weight_beats <= buffers.weight_beats) & (
+            self.tile_chunks <= buffers.activation_beats
+        )
 
     def setting(self, name: str) -> Any:
         """A setting of the array, or a column of them."""

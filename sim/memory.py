@@ -7,6 +7,7 @@ takes exactly the cycles found here; that a memory keeps them is the assumption.
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Supply:
 
     Parameters
     ----------
-    jobs : what is run.
+    jobs : what is run, on one machine or on many (``designs``).
     memory : where its words come from; None for words without any delay.
     """
 
@@ -81,30 +82,45 @@ class Supply:
         """Bytes of so many words of a stream."""
         return words[name] * self.jobs.word_bits[name] // 8
 
+    def traffic_columns(self, *, cached: bool) -> dict[str, Column]:
+        """Bytes of each job by the names of :class:`sim.Traffic`.
+
+        ``cached``: the (N, K) matrix is a cache.
+        """
+        names = ("weight_words", "activation_words", "result_words")
+        matrix, activations, results = (self.bytes_of(self.dram_words, name) for name in names)
+        nothing = np.zeros_like(matrix)
+        ideal = sum((self.bytes_of(self.once, name) for name in names), start=nothing)
+        return {
+            "weight_bytes": nothing if cached else matrix,
+            "kv_bytes": matrix if cached else nothing,
+            "activation_bytes": activations,
+            "result_bytes": results,
+            "ideal_bytes": ideal,
+        }
+
     @cached_property
     def rates(self) -> NDArray[np.int64]:
         """How fast the streams may go, int64 (jobs, 3, RATE), for :func:`sim.kernel.run_jobs`."""
         free = np.repeat(Rates().rows[None], len(self.jobs), axis=0)
         if self.memory is None:
             return free
-        self._check()
-        return _Pace(supply=self, memory=self.memory).rates(free)
+        if not self.fits.all() and not self.jobs.designs:
+            raise InputError(
+                f"memory '{self.memory.name}' is too slow for a GEMM of "
+                f"{self.jobs.macs.max():.3g} products: its cycles are too many to count"
+            )
+        return np.where(self.fits[:, None, None], self._pace.rates(free.copy()), free)
 
-    def _check(self) -> None:
-        """Refuse jobs that take so long that 64-bit products of cycles and words overflow."""
-        assert self.memory is not None and self.bytes_per_cycle is not None
-        words, bits = self.jobs.words, self.jobs.word_bits
-        moved = sum(words[name].astype(float) * bits[name] / 8 for name in words)
-        if np.any(moved / self.bytes_per_cycle >= LONGEST_JOB):
-            raise self.too_slow()
-
-    def too_slow(self) -> InputError:
-        """What to say of a job that takes too long."""
+    @cached_property
+    def _pace(self) -> "_Pace":
         assert self.memory is not None
-        return InputError(
-            f"memory '{self.memory.name}' is too slow for a GEMM of {self.jobs.macs.max():.3g} "
-            "products: its cycles are too many to count"
-        )
+        return _Pace(supply=self, memory=self.memory)
+
+    @cached_property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether a job fits the machine and takes so few cycles that they can be counted."""
+        return self.jobs.fits if self.memory is None else self._pace.counted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,14 +140,14 @@ class _Pace:
         return self.supply.jobs
 
     @cached_property
-    def _word_cycles(self) -> dict[str, tuple[int, int]]:
+    def _word_cycles(self) -> dict[str, tuple[Any, int]]:
         """Shortest time of one word of each stream from DRAM, cycles as a fraction."""
         bandwidth = self.supply.bytes_per_cycle
         assert bandwidth is not None
         found = {}
         for name, bits in self._jobs.word_bits.items():
-            cycles = ceil(_FINEST * bits / 8 / bandwidth)
-            found[name] = (max(cycles, _FINEST), _FINEST)
+            cycles = np.ceil(_FINEST * bits / 8 / bandwidth).astype(np.int64)
+            found[name] = (np.maximum(cycles, _FINEST), _FINEST)
         return found
 
     def _sram_cycles(self, name: str) -> NDArray[np.float64]:
@@ -173,6 +189,13 @@ class _Pace:
             ),
         )
 
+    @cached_property
+    def _short(self) -> NDArray[np.bool_]:
+        """Jobs that fit, and in less than :data:`LONGEST_JOB` cycles move their words."""
+        words, bits = self._jobs.words, self._jobs.word_bits
+        moved = sum(words[name].astype(float) * bits[name] / 8 for name in words)
+        return self._jobs.fits & (moved / self.supply.bytes_per_cycle < LONGEST_JOB)
+
     def _tile_time(self) -> tuple[Column, Column]:
         """Time of one tile pass at the common pace, as a fraction of whole cycles."""
         jobs, supply = self._jobs, self.supply
@@ -180,27 +203,41 @@ class _Pace:
         for name, leads, _, packets in self._operands:
             resident = leads & (packets == 1)
             total += np.where(resident, 0, supply.bytes_of(supply.dram_words, name))
-        cycles = total / supply.bytes_per_cycle / jobs.tiles
+        cycles = np.where(self._short, total / supply.bytes_per_cycle / jobs.tiles, 1)
         fine = 2 ** np.ceil(np.log2(_FINE / np.clip(cycles, 1, _FINE)))
         fine = np.minimum(fine, _FINEST).astype(np.int64)
         return np.ceil(cycles * fine).astype(np.int64), fine
 
+    @cached_property
+    def _paces(self) -> dict[str, tuple[Column, Column]]:
+        """Cycles of a word of each operand at the common pace, as a fraction."""
+        (time, parts), found = self._tile_time(), {}
+        for name, _, words, packets in self._operands:
+            # all its words share the time of all tile passes
+            p = np.where(self._short, time * self._jobs.tiles, 1)
+            q = np.where(self._short, parts * words * packets, 1)
+            common = np.gcd(p, q)
+            found[name] = p // common, q // common
+        return found
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Jobs whose products of cycles and words are 64-bit integers."""
+        products = [p.astype(float) * q for p, q in self._paces.values()]
+        return self._short & (np.max(products, axis=0) < LARGEST_PRODUCT)
+
     def rates(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
         """``found`` (jobs, 3, RATE) with the pace filled in."""
-        jobs, (time, parts) = self._jobs, self._tile_time()
+        jobs = self._jobs
         found[..., state.KIND] = state.RULE
         lead_cycles = np.zeros(len(jobs), dtype=np.int64)
-        for stream, (name, leads, words, packets) in enumerate(self._operands):
+        for stream, (name, leads, words, _) in enumerate(self._operands):
             rate = found[:, stream]
             top, bottom = self._word_cycles[name]
             rate[:, state.LEAD] = np.where(leads, words, 0)
             rate[:, state.P0], rate[:, state.Q0] = top, bottom
             lead_cycles += -(-rate[:, state.LEAD] * top // bottom)
-            # all its words share the time of all tile passes
-            p, q = time * jobs.tiles, parts * words * packets
-            p, q = p // np.gcd(p, q), q // np.gcd(p, q)
-            if (p.astype(float) * q >= LARGEST_PRODUCT).any():
-                raise self.supply.too_slow()
+            p, q = self._paces[name]
             sram = np.ceil(self._sram_cycles(name) * _FINEST).astype(np.int64)
             from_sram = sram / _FINEST > p / q
             rate[:, state.P1] = np.where(from_sram, np.maximum(sram, _FINEST), np.maximum(p, q))

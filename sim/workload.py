@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import InputError
 from configs.memory import MemoryConfig
 from configs.timing import CAUSES, COUNTER_BITS, REGISTER_CYCLES
 from sw.compile import GemmShape, Machine
-from sw.workloads import Gemm, Workload
+from sw.workloads import Workload
 
 from . import kernel, state
 from .activity import jobs_activity
 from .array import CycleReport
 from .jobs import Column, Jobs
 from .memory import Supply
+from .passes import GemmKind, phase_entries
 from .results import PhaseTiming, Roofline, Traffic, WorkloadTiming
 
 #: cycles from one job's last result to the acceptance of the next job: its start bit is written
@@ -99,17 +99,8 @@ class TimedJobs:
 
     def traffic(self, repeats: Column, *, cached: bool) -> Traffic:
         """Bytes of all jobs, each ``repeats`` times; ``cached``: the (N, K) matrix is a cache."""
-        supply = self.supply
-        names = ("weight_words", "activation_words", "result_words")
-        dram = [int(repeats @ supply.bytes_of(supply.dram_words, name)) for name in names]
-        ideal = sum(int(repeats @ supply.bytes_of(supply.once, name)) for name in names)
-        return Traffic(
-            weight_bytes=0 if cached else dram[0],
-            kv_bytes=dram[0] if cached else 0,
-            activation_bytes=dram[1],
-            result_bytes=dram[2],
-            ideal_bytes=ideal,
-        )
+        columns = self.supply.traffic_columns(cached=cached)
+        return Traffic(**{name: int(repeats @ column) for name, column in columns.items()})
 
 
 def _run(jobs: Jobs, rates: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -119,30 +110,6 @@ def _run(jobs: Jobs, rates: NDArray[np.int64]) -> NDArray[np.int64]:
     found = np.zeros((len(chosen), state.FOUND), dtype=np.int64)
     kernel.run_jobs(jobs.parameters[chosen], rates[chosen], found)
     return found[places.ravel()]
-
-
-#: what decides a GEMM's time: its sizes and growth, steps, group size, whether it reads a cache
-_Signature = tuple[Any, ...]
-
-
-def _signature(gemm: Gemm, steps: int, group_size: int) -> _Signature:
-    cached = gemm.operand != "weights"
-    steps = steps if gemm.grows else 1
-    sizes = (gemm.m, gemm.n, gemm.k, gemm.count, gemm.grows, gemm.limit)
-    return (*sizes, steps, group_size, cached)
-
-
-def _shapes(signature: _Signature) -> tuple[NDArray[np.int64], Column]:
-    """Distinct shapes (m, n, k, group size), int64 (shapes, 4), and the passes of each."""
-    m, n, k, _, grows, limit, steps, group_size, _ = signature
-    if grows is None:
-        return np.array([[m, n, k, group_size]]), np.ones(1, dtype=np.int64)
-    size = (n if grows == "n" else k) + np.arange(steps)
-    size, passes = np.unique(size if limit is None else np.minimum(size, limit), return_counts=True)
-    shapes = np.empty((len(size), 4), dtype=np.int64)
-    shapes[:] = m, n, k, group_size
-    shapes[:, 1 if grows == "n" else 2] = size
-    return shapes, passes.astype(np.int64)
 
 
 def simulate_workload(
@@ -171,22 +138,15 @@ def simulate_workload(
     InputError : a layer without group size, or a GEMM that the machine cannot run.
     """
     cache_machine = kv_machine or machine
-    entries = []
-    for steps, gemms in ((1, workload.prefill), (workload.decode_steps, workload.decode)):
-        for gemm in gemms:
-            size = kv_group_size
-            if gemm.operand == "weights":
-                size = group_size if isinstance(group_size, int) else _group_of(group_size, gemm)
-            entries.append((gemm, steps, _signature(gemm, steps, size)))
-    timed = _time(dict.fromkeys(s for _, _, s in entries), machine, cache_machine, memory)
+    entries = [e for phase in phase_entries(workload, group_size, kv_group_size) for e in phase]
+    timed = _time(dict.fromkeys(e.kind for e in entries), machine, cache_machine, memory)
     verified = cache_machine.family.name == machine.family.name
     once = {
-        (steps, signature): _figures(signature, steps, *timed[signature], verified=verified)
-        for steps, signature in dict.fromkeys((steps, signature) for _, steps, signature in entries)
+        (steps, kind): _figures(kind, steps, *timed[kind], verified=verified)
+        for steps, kind in dict.fromkeys((e.steps, e.kind) for e in entries)
     }
     phases = tuple(
-        PhaseTiming(gemm=gemm, steps=steps, **once[steps, signature])
-        for gemm, steps, signature in entries
+        PhaseTiming(gemm=e.gemm, steps=e.steps, **once[e.steps, e.kind]) for e in entries
     )
     return WorkloadTiming(
         workload=workload,
@@ -208,42 +168,34 @@ def _roofline(
     )
 
 
-def _group_of(sizes: Mapping[str, int], gemm: Gemm) -> int:
-    try:
-        return sizes[gemm.name]
-    except KeyError:
-        raise InputError(f"layer '{gemm.name}' has no group size: it is not quantized") from None
-
-
 def _time(
-    wanted: dict[_Signature, None],
+    wanted: dict[GemmKind, None],
     machine: Machine,
     cache_machine: Machine,
     memory: MemoryConfig | None,
-) -> dict[_Signature, tuple[TimedJobs, Column]]:
-    """Timed jobs of every signature, and the passes of each."""
+) -> dict[GemmKind, tuple[TimedJobs, Column]]:
+    """Timed jobs of every kind, and the passes of each."""
     timed = {}
     for cached, built in ((False, machine), (True, cache_machine)):
-        shapes = {s: _shapes(s) for s in wanted if s[-1] == cached}
+        shapes = {kind: kind.shapes for kind in wanted if kind.cached == cached}
         if not shapes:
             continue
         m, n, k, group_size = np.concatenate([found for found, _ in shapes.values()]).T.copy()
         jobs = Jobs(machine=built, m=m, n=n, k=k, group_size=group_size)
         everything, start = TimedJobs.run(jobs, memory), 0
-        for signature, (found, passes) in shapes.items():
+        for kind, (found, passes) in shapes.items():
             repeats = np.zeros(len(jobs), dtype=np.int64)
             repeats[start : start + len(found)] = passes
-            timed[signature] = everything, repeats
+            timed[kind] = everything, repeats
             start += len(found)
     return timed
 
 
 def _figures(
-    signature: _Signature, steps: int, timed: TimedJobs, passes: Column, *, verified: bool
+    kind: GemmKind, steps: int, timed: TimedJobs, passes: Column, *, verified: bool
 ) -> dict[str, Any]:
     """All that :class:`PhaseTiming` says beside the GEMM's name."""
-    cached, count, grows = signature[-1], signature[3], signature[4]
-    repeats = passes * (count if grows else count * steps)
+    repeats = passes * kind.jobs_a_pass(steps)
     stalls = timed.stalls(repeats)
     return {
         "report": timed.report(int(np.argmax(passes > 0))),
@@ -252,6 +204,7 @@ def _figures(
         "causes": timed.causes(repeats),
         "stalls": stalls,
         "activity": jobs_activity(timed.supply.jobs, timed.cycles, repeats),
-        "traffic": timed.traffic(repeats, cached=cached),
-        "verified": (verified or not cached) and int(timed.cycles[repeats > 0].max()) < COUNTED,
+        "traffic": timed.traffic(repeats, cached=kind.cached),
+        "verified": (verified or not kind.cached)
+        and int(timed.cycles[repeats > 0].max()) < COUNTED,
     }

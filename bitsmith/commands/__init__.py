@@ -5,6 +5,7 @@ from .board import board
 from .bounds import bounds
 from .calibrate import calibrate
 from .cost import cost
+from .explore import explore
 from .fpga import fpga
 from .numbers import formats, models
 from .prove import prove
@@ -26,6 +27,7 @@ __all__ = [
     "compare",
     "cost",
     "doctor",
+    "explore",
     "export",
     "formats",
     "fpga",

@@ -17,11 +17,27 @@ from ..strict_json import plain, write_texts
 from ..tables import energy_text, text_table
 from .common import Options, emit, make_job
 
+#: attributes that are not called as their options are
+_SHOWN = {"model": "the model's name", "accelerator": "--config", "output": "--out"}
+
+
+def refuse_empty(options: Options) -> None:
+    """Options that were given without a value.
+
+    Paths have been parsed, so that an empty one is the working folder, which is no place of its
+    own for what is written either.
+    """
+    for name, value in vars(options).items():
+        shown = _SHOWN.get(name, f"--{name.replace('_', '-')}")
+        if value == "":
+            raise InputError(f"{shown} is empty: give it a value or leave it out")
+        if value == Path():
+            raise InputError(f"{shown} is empty or '.': name a path")
+
 
 def cost(options: Options, progress: Progress) -> int:
     """``bitsmith cost``."""
-    if options.explain == "":
-        raise InputError("--explain is empty: name a block, an action, a cause or a figure")
+    refuse_empty(options)
     if options.explain and options.tables:
         raise InputError("--explain prints one figure: it goes without --tables")
     job = make_job(options, progress)

@@ -1,18 +1,15 @@
 """Committed fits: reading one, and what it predicts."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
 from costmodel.array import machine_blocks
 from costmodel.estimate import Estimate
-from costmodel.linear import LinearModel
+from costmodel.linear import LinearModel, calibrate_command, read_fit
 from costmodel.structure import Structure
 from sw.compile import Machine
 
@@ -20,6 +17,8 @@ from .components import COMPONENTS, component_of
 from .depth import Passed, paths
 
 Models = dict[str, LinearModel]
+#: the committed fits
+FITS = Path(__file__).with_name("fits")
 #: components that consist of others
 WHOLE = ("array", "core")
 
@@ -98,14 +97,6 @@ class AsicFit:
         """
         return self._model(self.area_um2, component).estimate(amounts(structure))
 
-    def machine_area(self, machine: Machine) -> Estimate:
-        """Area of a core and its tile buffers' control, um2; what the buffers store is not in it.
-
-        The sum of its blocks, times what synthesis makes of them as a whole.
-        """
-        inside = blocks_um2(self.area_um2, machine, lambda block: True)
-        return self._model(self.area_um2, "core").estimate(inside)
-
     def delay(self, component: str, machine: Machine) -> Estimate:
         """Longest path inside one component of a machine, ps, without wires."""
         model = self._model(self.delay_ps, component)
@@ -141,25 +132,25 @@ class AsicFit:
         fit = cls(**{**content, **models})
         if not fit.node_nm > 0 or not fit.volts > 0 or fit.node_nm != int(fit.node_nm):
             raise ValueError(f"{fit.node_nm!r} nm, {fit.volts!r} V")
-        known = {field.name for field in fields(Structure)}
+        known = {field.name for field in fields(Structure)} | {"datapath_um2", "control_um2"}
         for name, model in fit.area_um2.items():
-            if unknown := set(model.terms) - known - {"datapath_um2", "control_um2"}:
-                raise ValueError(f"{name} has unknown terms {', '.join(sorted(unknown))}")
+            model.check_terms(name, known)
         return fit
 
 
-def folder() -> Traversable:
-    """Where committed fits are."""
-    return resources.files("costmodel.calibration") / "fits"
+def library_command(name: str, where: Path = FITS) -> str:
+    """The command that makes the fits of a cell library."""
+    needed = "--node-nm NM --volts V --energy"
+    return calibrate_command(f"--liberty FILE --name {name} {needed}", where)
 
 
 @lru_cache(maxsize=16)
-def load_fit(name: str, *, where: Path | None = None) -> AsicFit:
-    """A committed fit by name.
+def load_fit(name: str, *, where: Path = FITS) -> AsicFit:
+    """A fit by name.
 
     Parameters
     ----------
-    where : another folder than that of the committed fits.
+    where : its folder, by default that of the committed fits.
 
     Raises
     ------
@@ -167,23 +158,4 @@ def load_fit(name: str, *, where: Path | None = None) -> AsicFit:
     """
     if "/" in name or name.endswith("_energy"):
         raise InputError(f"'{name}' is not the name of a fit of areas and delays")
-    place = where or folder()
-    path = place / f"{name}.json"
-    if not path.is_file():
-        names = (p.name for p in place.iterdir()) if place.is_dir() else ()
-        found = sorted(
-            n.removesuffix(".json")
-            for n in names
-            if n.endswith(".json") and not n.endswith("_energy.json")
-        )
-        raise InputError(
-            f"fit '{name}' is missing: {path} is not there (fits: {', '.join(found) or 'none'}); "
-            f"make it with 'python -m costmodel.calibration --name {name} --liberty FILE'"
-        )
-    try:
-        return AsicFit.from_json(json.loads(path.read_text()))
-    except (ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"fit '{name}' is corrupt: {path} cannot be read ({type(error).__name__}: {error}); "
-            f"make it again with 'python -m costmodel.calibration --name {name} --liberty FILE'"
-        ) from None
+    return read_fit(where / f"{name}.json", AsicFit.from_json, library_command(name, where))

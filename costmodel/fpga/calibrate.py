@@ -33,6 +33,7 @@ from .predict import (
     core_amounts,
     counted_flip_flops,
     has_models,
+    load_fit,
 )
 from .rows import Row, measured_rows, read_rows
 from .terms import CORE_TERMS, TERMS
@@ -100,10 +101,9 @@ def fit_components(rows: Sequence[Row], family: str) -> dict[str, LinearModel]:
     Families with fewer rows than ECP5 have its prices as a start, if its fit is there.
     """
     found = {}
-    path = FITS / f"{REFERENCE}.json"
     start: Mapping[str, LinearModel] = {}
-    if family != REFERENCE and path.is_file():
-        start = FpgaFit.from_json(json.loads(path.read_text())).components
+    if family != REFERENCE and (FITS / f"{REFERENCE}.json").is_file():
+        start = load_fit(REFERENCE).components
     for component, names in TERMS.items():
         for dsp in (False, True):
             # what takes no look-up tables has no relative error
@@ -199,6 +199,8 @@ def calibrate_fpga(
         raise InputError(f"no rows for {family}: leave --fit-only out to synthesize them")
     fit = fit_rows(read_rows(path), family)
     _write(out / f"{family}.json", fit)
+    # what was read before may be the file that is replaced
+    load_fit.cache_clear()
     core = fit["core"]["error"]
     say(
         f"{family}: cores {core['mean_percent']:.1f} % on average, {core['worst_percent']:.1f} % "

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from configs.errors import InputError
@@ -21,7 +22,7 @@ from costmodel.calibration.points import Point
 from costmodel.calibration.sampling import SEED, sample
 from costmodel.estimate import Estimate
 from costmodel.floating import aligns_inside
-from costmodel.linear import FitError, LinearModel, fit_terms
+from costmodel.linear import FitError, LinearModel, fit_terms, read_fit
 from costmodel.pe import sum_bits
 from hw.array.parts import inner_sum, outer_sum
 from hw.core import Core
@@ -56,6 +57,7 @@ FITTED, HELD_OUT = 24, 10
 #: most products a cycle, bit-serial and other ones: larger cores take too long to place
 _MOST_PRODUCTS = (24, 6)
 FIT = FITS / "fmax.json"
+COMMAND = "python -m costmodel.fpga.fmax"
 
 
 def _adder(bits: int) -> float:
@@ -184,11 +186,15 @@ def load_fmax() -> LinearModel:
 
     Raises
     ------
-    InputError : it is missing.
+    InputError : it is missing or damaged.
     """
-    if not FIT.is_file():
-        raise InputError("no fit for the clock of ECP5: run 'python -m costmodel.fpga.fmax'")
-    return LinearModel.from_json(json.loads(FIT.read_text())["model"])
+    return read_fit(FIT, _model, COMMAND)
+
+
+def _model(content: dict[str, Any]) -> LinearModel:
+    model = LinearModel.from_json(content["model"])
+    model.check_terms("clock", TERMS)
+    return model
 
 
 def predict_fmax_mhz(machine: Machine, *, dsp: bool = True) -> Estimate:
@@ -272,7 +278,7 @@ def fit_fmax(rows: Sequence[dict[str, Any]]) -> LinearModel:
 def write_fit(rows: Sequence[dict[str, Any]], model: LinearModel) -> None:
     """The fit and the runs that it was made from."""
     content = {
-        "command": "python -m costmodel.fpga.fmax",
+        "command": COMMAND,
         "device": DEVICE.device,
         "nextpnr_options": list(DEVICE.nextpnr),
         "versions": {
@@ -287,16 +293,12 @@ def write_fit(rows: Sequence[dict[str, Any]], model: LinearModel) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m costmodel.fpga.fmax", description="Fit the clock of ECP5."
-    )
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Fit the clock of ECP5.")
     parser.add_argument("--fit-only", action="store_true", help="to the rows that are committed")
     found = parser.parse_args(arguments)
     try:
         if found.fit_only:
-            if not FIT.is_file():
-                raise InputError("there are no rows to fit to: leave --fit-only out")
-            rows = json.loads(FIT.read_text())["rows"]
+            rows = read_fit(FIT, itemgetter("rows"), COMMAND)
         else:
             rows = place_points(chosen_points(), say=lambda line: print(line, flush=True))
         model = fit_fmax(rows)

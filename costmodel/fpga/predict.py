@@ -5,7 +5,7 @@ per component, and one for what a whole core adds to or takes from their sum. Th
 counted: flip-flops from the structure, memories and multiplier blocks by Yosys' rules.
 """
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,12 +16,13 @@ from configs.errors import InputError, unknown_name
 from costmodel.array import machine_blocks
 from costmodel.calibration.components import COMPONENTS, component_of
 from costmodel.estimate import Estimate
-from costmodel.linear import LinearModel
+from costmodel.linear import LinearModel, calibrate_command, read_fit
 from sw.compile import Machine
 
 from .amounts import Amounts, component_amounts, queue_amounts
 from .dsp import machine_dsps
 from .memories import machine_memories
+from .terms import CORE_TERMS, TERMS
 
 FITS = Path(__file__).with_name("fits")
 #: families that predictors were fitted for
@@ -122,8 +123,13 @@ class FpgaFit:
     def from_json(cls, content: dict[str, Any]) -> "FpgaFit":
         """Of a file in ``fits``."""
         models = {n: LinearModel.from_json(m) for n, m in content["components"].items()}
+        for name, model in models.items():
+            model.check_terms(name, TERMS[name.removesuffix(WITH_DSP)])
         core = LinearModel.from_json(content["core"])
+        core.check_terms("core", CORE_TERMS)
         found = FlipFlopError(**content["flip_flops"])
+        if not 0 <= found.worst_percent < math.inf:
+            raise ValueError(f"worst_percent of flip_flops is {found.worst_percent}")
         return cls(family=content["family"], components=models, core=core, flip_flops=found)
 
     def model(self, component: str, *, dsp: bool) -> LinearModel:
@@ -146,16 +152,12 @@ def load_fit(family: str) -> FpgaFit:
 
     Raises
     ------
-    InputError : unknown family, or its fit is missing.
+    InputError : unknown family, or its fit is missing or damaged.
     """
     if family not in PREDICTED:
         raise unknown_name("FPGA family", family, PREDICTED)
-    path = FITS / f"{family}.json"
-    if not path.is_file():
-        raise InputError(
-            f"no fit for {family}: run 'python -m costmodel.fpga.calibrate --family {family}'"
-        )
-    return FpgaFit.from_json(json.loads(path.read_text()))
+    command = calibrate_command(f"--fpga {family}", FITS)
+    return read_fit(FITS / f"{family}.json", FpgaFit.from_json, command)
 
 
 def circuits(machine: Machine) -> dict[str, int]:

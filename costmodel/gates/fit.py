@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from configs.errors import InputError
 from costmodel.actions import action_counts, action_parts
 from costmodel.calibration.components import component_of
+from costmodel.calibration.files import FITS, library_command
 from costmodel.calibration.points import Point
 from costmodel.estimate import Estimate
-from costmodel.linear import FitError, LinearModel, fit_terms
+from costmodel.linear import FitError, LinearModel, fit_terms, read_fit
 from costmodel.structure import Structure
 from sim.activity import Activity
 
@@ -46,7 +47,6 @@ SIZES = {
 HOLD = 0.001
 #: what operands were measured
 DATA = ("real", "random", "zero_rich")
-_FITS = "calibration/fits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ class EnergyFit:
     energy_pj : by component, per amount of the parts that see new data in an action.
     clock_energy_pj_per_bit : of a flip-flop and cycle, pins and cells, without a clock tree.
     leakage_mw_per_mm2 : of cell area.
-    data_factors : by data, by component and for the ``core``: energy over that of real data.
+    data_factors : by data, by component and for the ``core``: energy over that of real data, mean,
+        least and most of the measured cores.
     opensta : comparison with OpenSTA per netlist, pJ per cycle.
     summary : errors on what was left out of the fit; ``load_twice_percent`` and
         ``second_output_percent`` of a job's energy are what flip-flop tables may give twice.
@@ -77,7 +78,7 @@ class EnergyFit:
     energy_pj: dict[str, LinearModel]
     clock_energy_pj_per_bit: Estimate
     leakage_mw_per_mm2: Estimate
-    data_factors: dict[str, dict[str, float]]
+    data_factors: dict[str, dict[str, Estimate]]
     opensta: dict[str, Any]
     summary: dict[str, Any]
 
@@ -89,12 +90,15 @@ class EnergyFit:
             key: Estimate(**content[key])
             for key in ("clock_energy_pj_per_bit", "leakage_mw_per_mm2")
         }
-        fit = cls(**{**content, "energy_pj": models, **estimates})
+        factors = {
+            data: {name: Estimate(**found) for name, found in content["data_factors"][data].items()}
+            for data in DATA
+        }
+        fit = cls(**{**content, "energy_pj": models, **estimates, "data_factors": factors})
         for name, model in models.items():
-            if unknown := set(model.terms) - set(SIZES):
-                raise ValueError(f"{name} has unknown terms {', '.join(sorted(unknown))}")
+            model.check_terms(name, SIZES)
         for data in DATA:
-            if not fit.data_factors[data]["core"] > 0:
+            if not factors[data]["core"].low > 0:
                 raise ValueError(f"no factor for {data} data")
         return fit
 
@@ -105,25 +109,21 @@ class EnergyFit:
 
 
 @lru_cache(maxsize=8)
-def load_energy_fit(name: str) -> EnergyFit:
-    """The committed energies of a library.
+def load_energy_fit(name: str, *, where: Path = FITS) -> EnergyFit:
+    """Energies of a library.
+
+    Parameters
+    ----------
+    where : their folder, by default that of the committed fits.
 
     Raises
     ------
-    InputError : there are none; the names of those that there are.
+    InputError : there are none, or their file is damaged.
     """
-    folder = resources.files("costmodel").joinpath(_FITS)
-    file = folder.joinpath(f"{name}_energy.json")
-    if "/" in name or not file.is_file():
-        found = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        known = sorted(n.removesuffix("_energy.json") for n in found if "_energy." in n)
-        raise InputError(
-            f"no action energies are calibrated for '{name}': choose {', '.join(known) or 'none'}"
-        )
-    try:
-        return EnergyFit.from_json(json.loads(file.read_text()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{file.name}' is no fit of action energies: {error}") from None
+    if "/" in name:
+        raise InputError(f"'{name}' is not the name of a fit of energies")
+    path = where / f"{name}_energy.json"
+    return read_fit(path, EnergyFit.from_json, library_command(name, where))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,18 +272,19 @@ def _short(value: Any) -> float:
     return float(f"{float(value):.6g}")
 
 
-def _factors(rows: Sequence[Row], components: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Energy on other data over that on real data: same core, same shapes; mean over cores."""
+def _factors(rows: Sequence[Row], components: Sequence[str]) -> dict[str, dict[str, Estimate]]:
+    """Energy on other data over that on real data: same core, same shapes."""
     real: dict[tuple[int, str], float] = {}
     for row in rows:
         if row.data == "real":
             real.setdefault((row.core, row.component), row.energy_pj)
-    found: dict[str, dict[str, float]] = {"real": dict.fromkeys((*components, "core"), 1.0)}
+    exact = Estimate.exact(1.0)
+    found: dict[str, dict[str, Estimate]] = {"real": dict.fromkeys((*components, "core"), exact)}
     for data in ("random", "zero_rich"):
         chosen = [row for row in rows if row.data == data]
         found[data] = {
-            name: _short(
-                np.mean([r.energy_pj / real[r.core, name] for r in chosen if r.component == name])
+            name: _mean_of(
+                [r.energy_pj / real[r.core, name] for r in chosen if r.component == name]
             )
             for name in components
         }
@@ -292,8 +293,14 @@ def _factors(rows: Sequence[Row], components: Sequence[str]) -> dict[str, dict[s
             / sum(real[r.core, r.component] for r in chosen if r.core == core)
             for core in sorted({r.core for r in chosen})
         ]
-        found[data]["core"] = _short(np.mean(whole))
+        found[data]["core"] = _mean_of(whole)
     return found
+
+
+def _mean_of(ratios: Sequence[float]) -> Estimate:
+    """Mean, least and most of what cores showed."""
+    mean, least, most = (_short(of(ratios)) for of in (np.mean, min, max))
+    return Estimate(value=mean, low=least, high=most)
 
 
 def _checks(sample: Mapping[str, Any]) -> dict[str, Any]:

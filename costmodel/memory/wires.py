@@ -6,7 +6,6 @@ pitch) on random data, half of whose bits change from word to word.
 """
 
 import math
-from dataclasses import dataclass
 
 from configs.errors import check_range
 
@@ -33,9 +32,6 @@ REGISTER_SOURCE = (
     "sg13g2_dfrbp_1, 130 nm, 1.2 V (Liberty): 0.01082 pJ per changed word and bit, 0.03394 pJ for "
     "both clock edges; brought to other nodes by costmodel.scaling"
 )
-RECEIVER_SOURCE = (
-    "D input of sg13g2_dfrbp_1, 1.763 fF at 130 nm (Liberty); assumption: in proportion to size"
-)
 
 #: feature size in nm: height of the dielectric above and below in um, and its constant sideways
 _WIRES: dict[int, tuple[float, float]] = {
@@ -56,8 +52,6 @@ TOGGLE = 0.5
 #: energy of Keckler et al. per bit and mm
 _KECKLER_FJ, _KECKLER_NM, _KECKLER_VOLTS = 310e3 / 256 / 10, 40, 0.9
 _REPEATERS = 1.3
-#: D input of a flip-flop
-_RECEIVER_130_FF = 1.763
 _REGISTER_130_PJ = 0.01082 + 0.03394
 _FO4_PS_PER_NM = 0.36
 #: ps per mm that Weste and Harris state for 65 nm
@@ -121,69 +115,10 @@ def _delay_ps_per_mm(nm: float) -> float:
     return (2 + math.sqrt(2)) * math.sqrt(gate_ps * wire_ps)
 
 
-def receiver_fj(*, nm: int, volts: float, toggle: float = TOGGLE) -> float:
-    """Energy of the gate of one receiver per bit, in fJ."""
-    return toggle * 0.5 * _RECEIVER_130_FF * nm / 130 * volts**2
-
-
 def register_pj_per_bit(*, nm: int, volts: float) -> Estimate:
     """Energy of a register bit that takes new random data every cycle, clock included, in pJ."""
     factor = scale("energy", from_nm=130, from_volts=1.2, to_nm=nm, to_volts=volts)
     return factor.times(_REGISTER_130_PJ)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArraySides:
-    """Sides of an array in mm: ``width_mm`` along a row, ``height_mm`` along a column."""
-
-    width_mm: float
-    height_mm: float
-
-
-def array_sides(area_um2: float, aspect: float = 1.0) -> ArraySides:
-    """Sides of a rectangle of that area; ``aspect`` is width over height."""
-    check_range("area_um2", area_um2, 0, 1e12)
-    check_range("aspect", aspect, 0.01, 100)
-    width = math.sqrt(area_um2 * aspect) / 1000
-    return ArraySides(width_mm=width, height_mm=width / aspect)
-
-
-def broadcast_pj(
-    bits: float,
-    length_mm: float,
-    receivers: int,
-    *,
-    nm: int,
-    volts: float,
-    toggle: float = TOGGLE,
-) -> Estimate:
-    """Energy of bringing a word to all receivers along one wire of that length, in pJ."""
-    _check_line(bits, length_mm, receivers)
-    wire = wire_fj_per_bit_mm(nm=nm, volts=volts, toggle=toggle).times(length_mm)
-    gates = Estimate.exact(receivers * receiver_fj(nm=nm, volts=volts, toggle=toggle))
-    return (wire + gates).times(bits / 1000)
-
-
-def systolic_pj(
-    bits: float,
-    length_mm: float,
-    receivers: int,
-    *,
-    nm: int,
-    volts: float,
-    toggle: float = TOGGLE,
-) -> Estimate:
-    """Energy of handing a word from receiver to receiver, in pJ.
-
-    As many hops as receivers, together as long as the broadcast wire, too short for repeaters; a
-    register of the word's width in every hop.
-    """
-    _check_line(bits, length_mm, receivers)
-    _check(nm, volts)
-    wire = Estimate.exact(_bare_fj_per_mm(nm, volts, toggle) * length_mm / 1000)
-    gates = Estimate.exact(receivers * receiver_fj(nm=nm, volts=volts, toggle=toggle) / 1000)
-    registers = register_pj_per_bit(nm=nm, volts=volts).times(receivers)
-    return (wire + gates + registers).times(bits)
 
 
 def crossover_pitch_mm(*, nm: int, volts: float, toggle: float = TOGGLE) -> Estimate:
@@ -215,12 +150,6 @@ def broadcast_reach_mm(period_ps: float, *, nm: int, volts: float, share: float 
 def _check(nm: int, volts: float) -> None:
     """The scaling module knows which nodes and supplies there are."""
     scale("energy", from_nm=nm, from_volts=volts, to_nm=nm, to_volts=volts)
-
-
-def _check_line(bits: float, length_mm: float, receivers: int) -> None:
-    check_range("bits", bits, 0, 1e18)
-    check_range("length_mm", length_mm, 0, 1000)
-    check_range("receivers", receivers, 1, 1 << 20)
 
 
 def main() -> None:

@@ -81,11 +81,6 @@ def test_adder_by_hand():
     assert adder(1) == Structure(adder_bits=1)
 
 
-def test_everything_of_gates_counts_as_gates():
-    parts = Structure(gates=1, xor_gates=10, full_adder_bits=100, table_nodes=1000, mux2_bits=9)
-    assert parts.equivalent_gates == 1 + 2 * 10 + 5 * 100 + 1000
-
-
 def synthesized_flip_flops(component, folder) -> int:
     """Flip-flops that Yosys keeps, queue storage included."""
     (folder / "design.il").write_text(to_rtlil(component, "top"))

@@ -1,6 +1,7 @@
 """Technologies: complete, sourced, strict; prices that are those of the library, scaled."""
 
 import itertools
+import json
 from dataclasses import asdict, replace
 
 import pytest
@@ -10,6 +11,7 @@ from configs.errors import InputError
 from configs.load import preset_names
 from configs.schema import Figure, load_axis
 from costmodel import Technology
+from costmodel.calibration.files import FITS
 from costmodel.structure import Structure
 from costmodel.technology import DATA, REQUIRED_FIGURES
 
@@ -69,6 +71,63 @@ def test_what_is_not_known_is_refused(config) -> None:
         Technology.of(replace(config, library="sg14"))
     with pytest.raises(InputError, match="no component 'coffee'"):
         Technology.of(config).area_um2("coffee", PARTS)
+
+
+def test_other_data_widen_an_energy(config) -> None:
+    for data in DATA:
+        technology = Technology.of(config, data=data)
+        found = technology.energy_pj("serial_pe", PARTS)
+        share = technology.data_factor("serial_pe")
+        library = technology.energy_model("serial_pe").estimate(asdict(PARTS))
+        assert found == library.times(technology.factor("energy").times(share))
+        assert (share.low < share.value < share.high) == (data != "real")
+        figure = dict(technology.figures(["serial_pe"]))["serial_pe.gates.energy_pj"]
+        assert figure.high / figure.value == pytest.approx(found.high / found.value)
+
+
+def test_figures_are_those_of_the_components_that_are_asked_for(config) -> None:
+    technology = Technology.of(config)
+    few, more = (dict(technology.figures(n)) for n in (["queue"], ["control", "queue", "queue"]))
+    assert few.keys() < more.keys() and all(more[name] == few[name] for name in few)
+    assert {name.split(".")[0] for name in more.keys() - few.keys()} == {"control"}
+    assert dict(technology.figures(["queue"])) == few
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Fits of a library of one's own, as ``bitsmith calibrate`` leaves them."""
+    folder = tmp_path / "fits"
+    folder.mkdir()
+    for kind in ("", "_energy"):
+        text = (FITS / f"sg13g2{kind}.json").read_text()
+        content = json.loads(text) | {"name": "mine"}
+        (folder / f"mine{kind}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_fits_of_ones_own_are_those_of_the_folder(config, mine) -> None:
+    content = json.loads((mine / "mine.json").read_text())
+    content["area_um2"]["queue"]["terms"] = {"gates": 123.0}
+    (mine / "mine.json").write_text(json.dumps(content))
+    own = Technology.of(replace(config, library="mine", fits=str(mine)))
+    assert own.area_model("queue").terms == {"gates": 123.0}
+    shipped = Technology.of(config)
+    assert own.area_um2("control", PARTS) == shipped.area_um2("control", PARTS)
+    assert shipped.area_model("queue").terms != {"gates": 123.0}
+
+
+@pytest.mark.parametrize("lost", ["area_um2", "mine.json", "mine_energy.json"])
+def test_every_remedy_is_the_same_command(config, mine, lost) -> None:
+    if lost == "area_um2":
+        content = json.loads((mine / "mine.json").read_text())
+        del content["area_um2"]["queue"]
+        (mine / "mine.json").write_text(json.dumps(content))
+    else:
+        (mine / lost).unlink()
+    command = "bitsmith calibrate --liberty FILE --name mine --node-nm NM --volts V --energy --out"
+    with pytest.raises(InputError) as caught:
+        list(Technology.of(replace(config, library="mine", fits=str(mine))).figures(["queue"]))
+    assert str(caught.value).endswith(f"'{command} {mine.parent}'")
 
 
 def test_missing_figure(config) -> None:

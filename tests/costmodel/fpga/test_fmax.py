@@ -97,12 +97,24 @@ def test_slow_machines_are_predicted_slower():
     assert fast.low < fast.value < fast.high
 
 
-def test_a_missing_fit_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "FIT", tmp_path / "fmax.json")
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "missing"), ("", "corrupt"), ("[]", "corrupt"), ('{"model": {"terms": {}}}', "corrupt"),
+     ("unknown", "corrupt")],
+)  # fmt: skip
+def test_a_missing_or_damaged_fit_is_named(content, problem, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "fmax.json"
+    if content == "unknown":
+        content = FIT.read_text().replace('"levels"', '"floors"', 1).replace('"rows"', '"lines"')
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(module, "FIT", path)
     load_fmax.cache_clear()
     try:
-        with pytest.raises(InputError, match="no fit for the clock of ECP5: run 'python -m"):
+        sentence = f"fit 'fmax' is {problem}: .* 'python -m costmodel.fpga.fmax'"
+        with pytest.raises(InputError, match=sentence):
             predict_fmax_mhz(build())
         assert module.main(["--fit-only"]) == 2
+        assert f"error: fit 'fmax' is {problem}" in capsys.readouterr().err
     finally:
         load_fmax.cache_clear()

@@ -1,7 +1,9 @@
 """FPGA predictions: against the committed rows, against synthesis, and by hand."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,14 +226,54 @@ def test_queues_of_ice40_are_made_of_flip_flops():
     assert component_amounts("queue", machine, "ice40") == found
 
 
-def test_a_missing_fit_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "FITS", tmp_path)
+@pytest.fixture
+def fits(tmp_path, monkeypatch) -> Path:
+    """A folder of fits in place of the committed ones."""
+    folder = tmp_path / "fits"
+    shutil.copytree(module.FITS, folder)
+    monkeypatch.setattr(module, "FITS", folder)
     load_fit.cache_clear()
-    try:
-        with pytest.raises(InputError, match="no fit for ecp5: run 'python -m"):
-            predict(build(), "ecp5")
-    finally:
-        load_fit.cache_clear()
+    yield folder
+    load_fit.cache_clear()
+
+
+def test_a_missing_fit_is_named(fits):
+    (fits / "ecp5.json").unlink()
+    with pytest.raises(
+        InputError, match=r"fit 'ecp5' is missing: .*\(fits: fmax, ice40, xc7\)"
+    ) as e:
+        predict(build(), "ecp5")
+    assert f"'bitsmith calibrate --fpga ecp5 --out {fits.parent}'" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{", ""),
+        ('"components"', '"parts"'),
+        ('"lane_luts"', '"lane_lutz"'),
+        ('"serial_pe"', '"parallel_pe"'),
+        ('"number_of_pes"', '"pes_of_number"'),
+        ('"flip_flops": {', '"flip_flops": {"sizes": 3,'),
+        ('"worst_percent": ', '"worst_percent": -'),
+    ],
+)
+def test_a_damaged_fit_is_one_sentence(fits, old, new):
+    path = fits / "ecp5.json"
+    head, found, tail = path.read_text().rpartition(old)
+    assert found
+    path.write_text(head + new + tail)
+    with pytest.raises(InputError, match=r"fit 'ecp5' is corrupt: .* 'bitsmith calibrate --fpga"):
+        predict(build(), "ecp5")
+
+
+def test_a_fit_that_is_made_again_is_read_again(fits):
+    committed_fit = (fits / "ecp5.json").read_text()
+    (fits / "ecp5.json").write_text(committed_fit.replace('"one": ', '"one": 1', 1))
+    wrong = load_fit("ecp5")
+    calibrate_fpga("ecp5", fits, again=False)
+    assert (fits / "ecp5.json").read_text() == committed_fit
+    assert load_fit("ecp5") != wrong
 
 
 def test_a_missing_model_is_named():

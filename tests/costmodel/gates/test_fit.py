@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from configs.errors import InputError
+from costmodel.calibration.components import component_of
+from costmodel.calibration.points import Point
+from costmodel.estimate import Estimate
 from costmodel.gates import fit_energy, load_energy_fit
 from costmodel.gates.calibrate import CALIBRATION, calibrate_energy, refit, write_json
 from costmodel.gates.fit import BLOCKS, SIZES, EnergyFit, sample_rows
@@ -101,9 +104,6 @@ def test_energies_of_known_prices(
 
 def _prices(core: dict[str, Any], part: str) -> str:
     """Component of a part."""
-    from costmodel.calibration.components import component_of
-    from costmodel.calibration.points import Point
-
     return component_of(Point(**core["core"]).machine, BLOCKS[part])
 
 
@@ -122,8 +122,23 @@ def test_opensta_agrees() -> None:
 def test_data_matter(name: str) -> None:
     """Uniform random data cost more than real data, mostly zeros less."""
     factors = load_energy_fit(name).data_factors
-    assert factors["random"]["serial_pe"] > 1 > factors["zero_rich"]["serial_pe"]
-    assert factors["random"]["core"] > factors["zero_rich"]["core"]
+    assert factors["random"]["serial_pe"].value > 1 > factors["zero_rich"]["serial_pe"].value
+    assert factors["random"]["core"].value > factors["zero_rich"]["core"].value
+    assert all(factor == Estimate.exact(1.0) for factor in factors["real"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_of_data_are_those_of_single_cores(name: str) -> None:
+    """From the sample, by hand: energy of the PEs of a core on zeros over that on real data."""
+    ratios = []
+    for core in committed(name)["cores"]:
+        if component_of(Point(**core["core"]).machine, BLOCKS["pe"]) == "serial_pe":
+            of = {row["data"]: row["parts"]["pe"]["data_pj"] for row in reversed(core["rows"])}
+            ratios.append(of["zero_rich"] / of["real"])
+    found = load_energy_fit(name).data_factors["zero_rich"]["serial_pe"]
+    assert (found.low, found.high) == pytest.approx((min(ratios), max(ratios)), rel=1e-5)
+    assert found.value == pytest.approx(sum(ratios) / len(ratios), rel=1e-5)
+    assert found.low < found.value < found.high
 
 
 def test_round_trip() -> None:
@@ -133,10 +148,22 @@ def test_round_trip() -> None:
 
 
 def test_no_such_fit() -> None:
-    with pytest.raises(InputError, match="no action energies are calibrated for 'sg13g3'"):
+    with pytest.raises(InputError, match=r"fit 'sg13g3_energy' is missing: .*sg13g2_energy"):
         load_energy_fit("sg13g3")
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="is not the name of a fit"):
         load_energy_fit("../fits/sg13g2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"low"', '"lov"'), ('"core"', '"cores"'), ('"adder_bits"', '"addr_bits"'), ("{", "")],
+)
+def test_a_damaged_fit_is_one_sentence(old: str, new: str, tmp_path: Path) -> None:
+    text = (CALIBRATION / "fits" / "sg13g2_energy.json").read_text()
+    assert old in text
+    (tmp_path / "mine_energy.json").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match="fit 'mine_energy' is corrupt"):
+        load_energy_fit("mine", where=tmp_path)
 
 
 def test_bad_input(tmp_path: Path) -> None:

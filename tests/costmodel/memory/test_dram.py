@@ -12,14 +12,16 @@ from costmodel.memory.dram import DRAM_PRESETS, dram_energy, dram_pj
 MEMORIES = sorted((Path(configs.__file__).parent / "memories").glob("*.yaml"))
 
 
-def _standard(name: str) -> str:
-    return name.rsplit("_", 1)[-1]
+def _standard(path: Path) -> str:
+    """The preset that a memory's description names."""
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))["description"].lower()
+    return max((name for name in DRAM_PRESETS if name in described), key=len)
 
 
 @pytest.mark.parametrize("path", MEMORIES, ids=lambda path: path.stem)
 def test_configurations_agree(path: Path) -> None:
     figure = yaml.safe_load(path.read_text(encoding="utf-8"))["dram"]["energy_pj_per_bit"]
-    preset = DRAM_PRESETS[_standard(path.stem)]
+    preset = DRAM_PRESETS[_standard(path)]
     assert figure["value"] == preset.value
     assert figure["low"] == preset.low
     assert figure["high"] == preset.high
@@ -27,7 +29,7 @@ def test_configurations_agree(path: Path) -> None:
 
 
 def test_there_are_configurations() -> None:
-    assert {_standard(path.stem) for path in MEMORIES} == {"ddr4", "hbm2e", "lpddr4", "lpddr5"}
+    assert {_standard(path) for path in MEMORIES} == {"ddr4", "hbm2e", "lpddr4", "lpddr5"}
 
 
 @pytest.mark.parametrize("name", sorted(DRAM_PRESETS))

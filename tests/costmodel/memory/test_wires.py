@@ -7,13 +7,9 @@ import pytest
 from configs.errors import InputError
 from costmodel.memory import wires
 from costmodel.memory.wires import (
-    array_sides,
-    broadcast_pj,
     broadcast_reach_mm,
     crossover_pitch_mm,
-    receiver_fj,
     register_pj_per_bit,
-    systolic_pj,
     wire_fj_per_bit_mm,
     wire_ps_per_mm,
 )
@@ -60,45 +56,13 @@ def test_delay_rises_with_newer_nodes_and_lower_voltage() -> None:
     assert wire_ps_per_mm(nm=65, volts=1.1).low == pytest.approx(40)
 
 
-def test_broadcast_adds_wire_and_gates() -> None:
-    energy = broadcast_pj(64, 1.5, 16, **AT_28)
-    wire = wire_fj_per_bit_mm(**AT_28)
-    gates = 16 * receiver_fj(**AT_28)
-    assert energy.value == pytest.approx(64 * (1.5 * wire.value + gates) / 1000)
-    assert energy.high == pytest.approx(64 * (1.5 * wire.high + gates) / 1000)
-
-
-def test_systolic_adds_a_register_per_hop() -> None:
-    energy = systolic_pj(64, 1.5, 16, **AT_28)
-    wire = wire_fj_per_bit_mm(**AT_28).low
-    register = register_pj_per_bit(**AT_28)
-    gates = 16 * receiver_fj(**AT_28)
-    assert energy.value == pytest.approx(64 * ((1.5 * wire + gates) / 1000 + 16 * register.value))
-    assert energy.high - energy.low == pytest.approx(64 * 16 * (register.high - register.low))
-
-
-@pytest.mark.parametrize("of", [broadcast_pj, systolic_pj])
-def test_linear_in_bits_and_rising_in_the_rest(of: object) -> None:
-    assert callable(of)
-    base = of(64, 1.0, 8, **AT_28)
-    assert of(128, 1.0, 8, **AT_28).value == pytest.approx(2 * base.value)
-    assert of(64, 2.0, 8, **AT_28).value > base.value
-    assert of(64, 1.0, 9, **AT_28).value > base.value
-    assert of(0, 1.0, 8, **AT_28).high == 0
-
-
 @pytest.mark.parametrize(("nm", "volts"), [(130, 1.2), (28, 0.9), (7, 0.7)])
 def test_crossover_is_where_both_cost_the_same(nm: int, volts: float) -> None:
     pitch = crossover_pitch_mm(nm=nm, volts=volts)
-    at = {"nm": nm, "volts": volts}
-    for share, cheaper in ((0.9, "broadcast"), (1.1, "systolic")):
-        length = share * pitch.value * 32
-        one, other = broadcast_pj(8, length, 32, **at), systolic_pj(8, length, 32, **at)
-        assert ("broadcast" if one.value < other.value else "systolic") == cheaper
-    length = pitch.value * 32
-    assert broadcast_pj(8, length, 32, **at).value == pytest.approx(
-        systolic_pj(8, length, 32, **at).value
-    )
+    wire = wire_fj_per_bit_mm(nm=nm, volts=volts)
+    # low: a piece of wire without repeaters, with a register behind it
+    hop = pitch.value * wire.low / 1000 + register_pj_per_bit(nm=nm, volts=volts).value
+    assert pitch.value * wire.value / 1000 == pytest.approx(hop)
     assert pitch.low < pitch.value < pitch.high == math.inf
 
 
@@ -120,21 +84,14 @@ def test_register_is_that_of_the_library_at_its_own_node() -> None:
     assert register.low == register.high == pytest.approx(0.04476)
 
 
-def test_sides_of_an_array() -> None:
-    sides = array_sides(4e6, aspect=4)
-    assert (sides.width_mm, sides.height_mm) == pytest.approx((4, 1))
-    assert array_sides(1e6).width_mm == pytest.approx(1)
-
-
 @pytest.mark.parametrize(
     ("call", "match"),
     [
         (lambda: wire_fj_per_bit_mm(nm=40, volts=0.9), "nearest known is 45 nm"),
         (lambda: wire_fj_per_bit_mm(nm=28, volts=5), "5 V at 28 nm"),
         (lambda: wire_fj_per_bit_mm(nm=28, volts=0.9, toggle=2), "toggle is 2"),
-        (lambda: broadcast_pj(8, -1, 4, nm=28, volts=0.9), "length_mm is -1"),
-        (lambda: systolic_pj(8, 1, 0, nm=28, volts=0.9), "receivers is 0"),
-        (lambda: array_sides(1e6, aspect=0), "aspect is 0"),
+        (lambda: broadcast_reach_mm(0, nm=28, volts=0.9), "period_ps is 0"),
+        (lambda: broadcast_reach_mm(1000, nm=28, volts=0.9, share=2), "share is 2"),
     ],
 )
 def test_refused(call: object, match: str) -> None:

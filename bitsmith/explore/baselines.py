@@ -1,0 +1,179 @@
+"""Accelerators of the literature on a sweep's workload, memory and technology."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from configs.accelerator import AcceleratorConfig
+from configs.errors import InputError, unknown_name
+from configs.schema import QuantizationConfig, RunConfig, load_axis
+from costmodel import CostReport, Estimate, cost
+from sim.activity import Activity
+from sim.results import PhaseTiming, Traffic
+
+from ..baselines import COMPARED, GROUP_SIZE, Competitor
+from ..job import Job
+from .quality import Quality, quality_of
+from .result import Baseline
+from .space import Space
+
+#: name in a sweep -> names in the comparison of baselines
+LITERATURE = {
+    "fp16": "FP16",
+    "int8": "FP16 x INT8",
+    "ant": "ANT",
+    "olive": "OliVe",
+    "bitmod": "BitMoD",
+}
+#: J in a pJ, mm2 in a um2
+PICO, MM2 = 1e-12, 1e-6
+
+
+def baselines(space: Space) -> tuple[Baseline, ...]:
+    """What the sweep names, in its order; one per weight format that the accelerator is known for.
+
+    Each is the paper's array in this project's RTL, timed and priced as a point of the sweep is.
+    It has the paper's two shapes, one for each phase, and the paper's clock where its critical
+    path allows that in the sweep's technology. One that cannot run has no metrics, and a note that
+    says why. Of axes of the workload, memory or technology the first values count.
+
+    Raises
+    ------
+    InputError : an unknown name.
+    """
+    base, found = _surroundings(space), []
+    for name in space.sweep.baselines:
+        if name not in LITERATURE:
+            raise InputError(f"baselines: {unknown_name('baseline', name, LITERATURE)}")
+        for one in COMPARED:
+            if isinstance(one, Competitor) and one.name == LITERATURE[name]:
+                found.append(_baseline(base, one))
+    return tuple(found)
+
+
+def _surroundings(space: Space) -> RunConfig:
+    """The base with the first point's workload, memory and technology."""
+    kept = ("workload", "memory", "technology")
+    first = space.settings(0)
+    return space.config({path: v for path, v in first.items() if path.split(".")[0] in kept})
+
+
+def _baseline(base: RunConfig, one: Competitor) -> Baseline:
+    name = f"{one.name} {one.format}" if one.name == LITERATURE["bitmod"] else one.name
+    try:
+        prefill = _Half.of(base, one, one.array)
+        decode = _Half.of(base, one, one.decode_array)
+        quality = quality_of(prefill.job.config)
+        return Baseline(
+            name=name,
+            metrics=_metrics(prefill, decode) | _quality_metrics(quality),
+            note=_note(prefill, decode, quality),
+            quoted=quality is not None and quality.quoted,
+        )
+    except InputError as error:
+        return Baseline(name=name, metrics={}, note=f"cannot run: {error}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Half:
+    """The whole workload on the array of one phase; only that phase counts."""
+
+    job: Job
+    asked_mhz: float
+
+    @classmethod
+    def of(cls, base: RunConfig, one: Competitor, preset: str) -> "_Half":
+        """At the preset's clock, or the highest whole MHz that the critical path allows."""
+        array: AcceleratorConfig = load_axis("accelerator", preset)
+        recipe = QuantizationConfig(format=one.format, group_size=GROUP_SIZE)
+        config = replace(base, name=preset, accelerator=array, quantization=recipe)
+        job = Job(config)
+        allowed = math.floor(job.technology.fmax_mhz(job.machine).value)
+        if allowed < array.clock_mhz:
+            job = Job(replace(config, accelerator=replace(array, clock_mhz=allowed)))
+        return cls(job=job, asked_mhz=array.clock_mhz)
+
+    @property
+    def hz(self) -> float:
+        """Clock."""
+        return self.job.config.accelerator.clock_mhz * 1e6
+
+    def seconds(self, phases: Iterable[PhaseTiming]) -> float:
+        """Time of phases on this array."""
+        return sum(phase.cycles for phase in phases) / self.hz
+
+    def cost(self, phases: tuple[PhaseTiming, ...]) -> CostReport | None:
+        """Area, and energy of the phases; None for no phases."""
+        if not phases:
+            return None
+        memory = self.job.config.memory
+        traffic = sum((phase.traffic for phase in phases), start=Traffic())
+        return cost(
+            self.job.machine,
+            sum((phase.activity for phase in phases), start=Activity()),
+            self.job.technology,
+            memory=memory,
+            traffic=None if memory is None else traffic,
+        )
+
+
+def _metrics(prefill: _Half, decode: _Half) -> dict[str, float]:
+    """The prefill on its array and the decode steps on theirs, as metrics of one point."""
+    first, then = prefill.job.timing.prefill, decode.job.timing.decode
+    workload = decode.job.timing.workload
+    steps, tokens = workload.decode_steps, workload.decode_steps * workload.batch
+    times = (prefill.seconds(first), decode.seconds(then))
+    costs = [half.cost(phases) for half, phases in ((prefill, first), (decode, then))]
+    done = [report for report in costs if report is not None]
+    energy = Estimate.total(report.energy for report in done)
+    on_chip = Estimate.total(report.energy_at("on_chip") for report in done)
+    peak = sum(p.report.peak_macs_per_cycle * p.cycles for p in (*first, *then))
+    found = {
+        "latency_s": sum(times),
+        "utilization": sum(p.activity.macs for p in (*first, *then)) / peak,
+        "dram_bytes": float(sum(p.traffic.total_bytes for p in (*first, *then))),
+        "edp_js": energy.value * PICO * sum(times),
+        "power_w": on_chip.value * PICO / sum(times),
+        **_interval("energy_j", energy.times(PICO)),
+        **_interval("on_chip_j", on_chip.times(PICO)),
+        **_interval("area_mm2", max((r.area for r in done), key=_expected).times(MM2)),
+        **_interval("max_mhz", min((r.logic_fmax for r in done), key=_expected)),
+    }
+    if costs[0] is not None:
+        found |= {"prefill_s": times[0], **_interval("prefill_j", costs[0].energy.times(PICO))}
+    if costs[1] is not None:
+        found |= {"s_per_token": times[1] / steps, "tokens_per_s": tokens / times[1]}
+        found |= _interval("energy_per_token_j", costs[1].energy.times(PICO).per(tokens))
+    return found
+
+
+def _expected(estimate: Estimate) -> float:
+    return estimate.value
+
+
+def _interval(name: str, estimate: Estimate) -> dict[str, float]:
+    ends = {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {name: estimate.value, **ends}
+
+
+def _quality_metrics(quality: Quality | None) -> dict[str, float]:
+    if quality is None:
+        return {}
+    found = {"perplexity": quality.perplexity, "bits_per_byte": quality.bits_per_byte}
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _note(prefill: _Half, decode: _Half, quality: Quality | None) -> str:
+    """How the figures are known."""
+    arrays = [half.job.config.accelerator for half in (prefill, decode)]
+    shapes = [f"{a.rows} x {a.cols} x {a.lanes}" for a in arrays]
+    recipe = prefill.job.config.quantization
+    text = f"{recipe.format} x {arrays[0].activation_format}, the paper's array in this RTL"
+    if shapes[0] != shapes[1]:
+        text += f", {shapes[0]} in the prefill and {shapes[1]} in decode as if it rearranged itself"
+    if arrays[0].clock_mhz < prefill.asked_mhz:
+        text += f"; {arrays[0].clock_mhz:g} MHz, what the critical path allows here, "
+        text += f"not {prefill.asked_mhz:g}"
+    if quality is None:
+        return f"{text}; quality is not known"
+    return f"{text}; quality {'quoted: ' if quality.quoted else ''}{quality.source}"
