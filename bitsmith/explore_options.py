@@ -25,7 +25,7 @@ def explore_options(parser: argparse.ArgumentParser) -> None:
     text = "storage of the search, e.g. postgresql://HOST/NAME (default: SQLite in the folder)"
     search.add_argument("--storage", metavar="URL", help=text)
     engine = parser.add_argument_group("where it runs")
-    text = "processes on this computer (default: all cores)"
+    text = "processes on this computer (default: one per core, one alone for a small space)"
     engine.add_argument("--workers", type=int, metavar="N", help=text)
     text = "a Dask cluster instead, e.g. tcp://HOST:8786 (extra 'cluster')"
     engine.add_argument("--scheduler", metavar="ADDRESS", help=text)

@@ -1,15 +1,14 @@
 """Area and energy of many designs at once: points of a design space, each on the same GEMMs.
 
 The same figures as :func:`costmodel.cost` of each point alone, but without building their machines.
-With lanes, queues and sharing of dequantizers fixed, every price is affine in the columns; in the
-rows it is a multiple of them and a function of the bits of a row's number. It is computed for the
-corners of such a class and interpolated inside. Tests hold every point against its machine.
+With lanes, queues and sharing of dequantizers fixed, prices are computed for some arrays of such a
+class and interpolated between them (:mod:`costmodel.point_nodes`); memory macros are added point by
+point. Tests hold every point against its machine.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +23,8 @@ from sw.compile import Machine
 from .area import BlockArea, cell_area, machine_area, total_area
 from .energy import action_prices, job_counts
 from .estimate import Estimate
+from .point_macros import TILES, TileMacros, limits
+from .point_nodes import shape_nodes
 from .technology import Technology
 
 Floats = NDArray[np.float64]
@@ -97,8 +98,6 @@ class PointPrices:
             name: np.broadcast_to(np.asarray(points.get(name, getattr(array, name))), count)
             for name in ("rows", "cols", *_FIXED)
         }
-        # memory macros are no linear function of their width: no interpolation where it differs
-        alone = ("rows", "cols") if array.buffers is not None else ()
         classes = tuple(
             (
                 members,
@@ -106,7 +105,7 @@ class PointPrices:
                     machine, {n: v[members] for n, v in settings.items()}, technology, memory
                 ),
             )
-            for members in _classes(settings, (*_FIXED, *alone))
+            for members in _classes(settings)
         )
         return cls(classes=classes, points=count)
 
@@ -178,9 +177,9 @@ def _range(found: Floats) -> Range:
     return Range(value=value, low=low, high=high)
 
 
-def _classes(settings: Mapping[str, Column], fixed: tuple[str, ...]) -> Iterator[NDArray[np.intp]]:
+def _classes(settings: Mapping[str, Column]) -> Iterator[NDArray[np.intp]]:
     """Indices of points that can share corners."""
-    keys = np.stack([settings[name] for name in fixed], axis=1)
+    keys = np.stack([settings[name] for name in _FIXED], axis=1)
     _, number = np.unique(keys, axis=0, return_inverse=True)
     order = np.argsort(number.ravel(), kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(number.ravel()))[:-1])
@@ -199,12 +198,12 @@ class _ManyShapes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Corners:
-    """Prices of the smallest and largest arrays of a class.
+    """Prices of the arrays that a class is interpolated between.
 
     Attributes
     ----------
-    machines : one for each corner.
-    areas : their blocks.
+    machines : one for each.
+    areas : their blocks, tile buffers left out.
     """
 
     machines: tuple[Machine, ...]
@@ -234,8 +233,14 @@ class _Corners:
             action_prices(machine, self.technology, self.memory, areas=blocks)
             for machine, blocks in zip(self.machines, self.areas, strict=True)
         ]
-        actions = (action for action in each[0] if not action.startswith(_WIRES))
-        return {action: _rows([prices[action] for prices in each]) for action in actions}
+        # one row has nothing to select, for example: what a machine does not do costs nothing
+        actions = dict.fromkeys(action for prices in each for action in prices)
+        nothing = Estimate.exact(0.0)
+        return {
+            action: _rows([prices.get(action, nothing) for prices in each])
+            for action in actions
+            if not action.startswith((_WIRES, TILES))
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,6 +252,7 @@ class _Class:
     machine : of the class, whatever its rows and columns.
     rows, cols : of each point.
     weights : share of each corner in each point, float64 (points, corners).
+    macros : tile buffers of each point, where the machine has such.
     """
 
     machine: Machine
@@ -254,6 +260,7 @@ class _Class:
     rows: Column
     cols: Column
     weights: Floats
+    macros: TileMacros | None
 
     @classmethod
     def of(
@@ -265,23 +272,30 @@ class _Class:
     ) -> "_Class":
         """A class of points with these settings."""
         fixed: dict[str, Any] = {name: int(part[name][0]) for name in _FIXED}
-        (rows, row_shares), (cols, col_shares) = _row_nodes(part["rows"]), _col_nodes(part["cols"])
-        machines, weights = [], []
-        for r, c in product(range(len(rows)), range(len(cols))):
-            array = replace(machine.accelerator, **fixed, rows=rows[r], cols=cols[c])
-            machines.append(replace(machine, accelerator=array))
-            weights.append(row_shares[r] * col_shares[c])
+        shapes, weights = shape_nodes(machine, part["rows"], part["cols"])
+        machines = [
+            replace(machine, accelerator=replace(machine.accelerator, **fixed, rows=r, cols=c))
+            for r, c in shapes
+        ]
+        areas = (machine_area(one, technology, memory) for one in machines)
+        macros = None
+        if machine.accelerator.buffers is not None:
+            macros = TileMacros.of(machines[0], part, technology)
         return cls(
             machine=machines[0],
             corners=_Corners(
                 machines=tuple(machines),
                 technology=technology,
                 memory=memory,
-                areas=tuple(machine_area(one, technology, memory) for one in machines),
+                areas=tuple(
+                    tuple(block for block in blocks if not block.block.startswith(TILES))
+                    for blocks in areas
+                ),
             ),
             rows=part["rows"],
             cols=part["cols"],
-            weights=np.stack(weights, axis=1),
+            weights=weights,
+            macros=macros,
         )
 
     def take(self, places: NDArray[np.intp]) -> "_Class":
@@ -291,6 +305,7 @@ class _Class:
             rows=self.rows[places],
             cols=self.cols[places],
             weights=self.weights[places],
+            macros=None if self.macros is None else self.macros.take(places),
         )
 
     @property
@@ -303,7 +318,8 @@ class _Class:
     @property
     def area(self) -> Floats:
         """Of every point, um2, float64 (points, value low high)."""
-        return self.weights @ self.corners.area
+        cells = self.weights @ self.corners.area
+        return cells if self.macros is None else cells + self.macros.area
 
     def energies(self, activity: Any, traffic: Any) -> Floats:
         """On-chip and DRAM energy of every point, each with its limits: float64 (points, 2, 3)."""
@@ -320,37 +336,10 @@ class _Class:
         side_mm = np.sqrt(self.weights @ self.corners.cells) / 1000
         wired = sum(column for name, column in counts.items() if name.startswith(_WIRES))
         energies[0] += np.asarray(wired)[:, None] * side_mm * self.corners.wire_pj
+        for action, price in (self.macros.prices if self.macros else {}).items():
+            energies[0] += np.asarray(counts[action])[:, None] * price
         return np.stack(energies, axis=1)
 
 
-def _col_nodes(cols: Column) -> tuple[list[int], Floats]:
-    """The fewest and the most columns, and their shares in each point, (nodes, points)."""
-    low, high = int(cols.min()), int(cols.max())
-    if low == high:
-        return [low], np.ones((1, len(cols)))
-    upper = (cols - low) / (high - low)
-    return [low, high], np.stack([1 - upper, upper])
-
-
-def _row_nodes(rows: Column) -> tuple[list[int], Floats]:
-    """Numbers of rows to price, and their shares in each point, (nodes, points).
-
-    The least of every number of bits, and the most of the one with the widest range: it gives
-    what a row adds.
-    """
-    bits = np.frexp(rows - 1)[1]
-    levels, places = np.unique(bits, return_inverse=True)
-    least = np.array([rows[bits == level].min() for level in levels])
-    most = np.array([rows[bits == level].max() for level in levels])
-    shares = np.eye(len(levels))[:, places.ravel()]
-    widest = int(np.argmax(most - least))
-    width = most[widest] - least[widest]
-    if not width:
-        return least.tolist(), shares
-    steps = (rows - least[places.ravel()]) / width
-    shares[widest] -= steps
-    return [*least.tolist(), int(most[widest])], np.vstack([shares, steps])
-
-
 def _rows(estimates: list[Estimate]) -> Floats:
-    return np.array([(e.value, e.low, e.high) for e in estimates])
+    return np.array([limits(estimate) for estimate in estimates])

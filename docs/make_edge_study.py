@@ -39,6 +39,15 @@ def quality_text(row: Row) -> str:
     return f"{row['perplexity']:g} ({row['of_fp16']:.3f})"
 
 
+def points(found: dict[str, Row]) -> str:
+    """How many were evaluated."""
+    lines = [
+        [model, f"{one['points']:,}", f"{one['feasible']:,}", str(len(one["groups"]))]
+        for model, one in found.items()
+    ]
+    return table(["model", "points", "of 2 mm2 and possible clock", "PEs with formats"], lines)
+
+
 def picks(measured: Row, pick: str) -> str:
     """One kind of point of every PE and format, the fastest first."""
     rows = [row for row in measured["groups"] if pick in row["picks"]]
@@ -155,11 +164,11 @@ def compared(point: Row, base: Row) -> list[str]:
         return f"{scale * point[name]:.3g}{ratio}"
 
     slow = f"{with_ratio('slow_prefill_s')}, {with_ratio('slow_s_per_token', 1e3)}"
-    energy = f"{interval(point, 'energy_j')}"
+    saved = "" if point is base else f", {base['energy_j'] / point['energy_j']:.2f}x"
     return [
         with_ratio("prefill_s"),
         with_ratio("s_per_token", 1e3),
-        energy,
+        interval(point, "energy_j") + saved,
         interval(point, "area_mm2"),
         slow,
     ]
@@ -196,20 +205,17 @@ def tables() -> dict[str, str]:
     found = json.loads(MEASURED.read_text())
     llama, bitnet = found["Llama-3-8B"], found["BitNet-2B4T"]
     makers: dict[str, Callable[[], str]] = {
+        "points": lambda: points(found),
         "llama bounds": lambda: floor(llama, LLAMA_BITS),
         "llama literature": lambda: literature(llama),
         "llama latency": lambda: picks(llama, "least latency"),
-        "llama prefill": lambda: picks(llama, "least prefill"),
-        "llama sure": lambda: picks(llama, "fits for sure"),
-        "llama dominance": lambda: dominance(llama, "bitmod_fp4"),
         "llama verdict": lambda: verdict(llama, "bitmod_fp4"),
         "llama same weights": lambda: verdict(llama, "bitmod_fp4", same_weights=True),
+        "llama dominance": lambda: dominance(llama, "bitmod_fp4"),
         "bitnet bounds": lambda: floor(bitnet, BITNET_BITS),
         "bitnet literature": lambda: literature(bitnet),
         "bitnet latency": lambda: picks(bitnet, "least latency"),
-        "bitnet prefill": lambda: picks(bitnet, "least prefill"),
         "bitnet verdict": lambda: verdict(bitnet, "bitmod_fp3"),
-        "bitnet dominance": lambda: dominance(bitnet, "bitmod_fp3"),
     }
     return {name: make() for name, make in makers.items()}
 

@@ -9,6 +9,8 @@ import pytest
 
 from bitsmith.cli import main
 
+from .shown import same
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -16,17 +18,6 @@ README = (ROOT / "README.md").read_text()
 def blocks(language: str) -> list[str]:
     """Fenced code blocks of one language."""
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-NUMBER = re.compile(r"\d+\.\d+")
-
-
-def same(shown: str, real: str) -> bool:
-    """Equal but for the last places of decimal fractions."""
-    if NUMBER.sub("#", shown) != NUMBER.sub("#", real):
-        return False
-    pairs = zip(NUMBER.findall(shown), NUMBER.findall(real), strict=True)
-    return all(abs(float(a) - float(b)) <= 0.001 + 0.001 * float(b) for a, b in pairs)
 
 
 def test_python_example_runs() -> None:

@@ -3,10 +3,13 @@
 import dataclasses
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from configs.errors import InputError
 from configs.expressions import written
@@ -14,7 +17,7 @@ from configs.sweep import SweepConfig, load_sweep
 
 from ..explore.ladder import summary
 from ..explore.ladder.promotion import ErrorRow
-from ..explore.metrics import METRICS
+from ..explore.metrics import shown
 from ..explore.parcels import blocks
 from ..explore.progress import estimate
 from ..explore.result import StudyResult
@@ -26,6 +29,8 @@ from .common import Options, emit, override
 
 #: first points that a dry run shows
 SHOWN = 5
+#: relative difference of figures that are added up in another order
+ROUNDING = 1e-9
 
 
 def explore(options: Options, progress: Progress) -> int:
@@ -63,7 +68,9 @@ def _overridden(sweep: SweepConfig, options: Options) -> SweepConfig:
 def _dry_run(options: Options, space: Space) -> int:
     """Size, time and first points, with nothing written."""
     search = space.sweep.search
-    guess = estimate(space, partial(study_evaluator, space), workers=workers_of(options.workers))
+    guess = estimate(
+        space, partial(study_evaluator, space), workers=workers_of(space, options.workers)
+    )
     points = [space.settings(int(n)) for n in islice(chain.from_iterable(blocks(space)), SHOWN)]
     paths = [axis.path for axis in space.axes]
     rows = [[written(point[path]) if path in point else "-" for path in paths] for point in points]
@@ -95,36 +102,34 @@ def _rows(result: StudyResult, places: dict[str, int]) -> list[list[str]]:
     """A row per named point: name, number, objectives, settings that differ."""
     objectives = result.space.sweep.objectives
     rows = []
-    for name, place in places.items():
+    for title, place in places.items():
         number = int(result.table.numbers[place])
-        figures = [f"{result.table.metrics[metric][place]:.4g}" for metric in objectives]
+        figures = [shown(name, result.table.metrics[name][place]) for name in objectives]
         settings = result.space.settings(number)
-        shown = ", ".join(
+        varied = ", ".join(
             f"{path.removeprefix('accelerator.')} {written(v)}" for path, v in settings.items()
         )
-        rows.append([name, str(number), *figures, shown])
+        rows.append([title, str(number), *figures, varied])
     return rows
 
 
 def _text(result: StudyResult, folder: Path) -> str:
     """What was found, in words and tables."""
     objectives = result.space.sweep.objectives
-    units = [f"{name} [{METRICS[name].unit}]" for name in objectives]
     lines = [
         f"{result.evaluated:,} points, {result.feasible:,} feasible, {len(result.front)} on the "
         f"front of {', '.join(objectives)}",
         *(f"  {count:,} infeasible: {reason}" for reason, count in result.refused.items()),
         "",
-        text_table(["point", "number", *units, "settings"], _rows(result, dict(result.knees))),
+        text_table(["point", "number", *objectives, "settings"], _rows(result, dict(result.knees))),
     ]
     if result.baselines:
         body = [
-            [b.name, *(_figure(b.metrics.get(name)) for name in objectives)]
-            for b in result.baselines
+            [b.name, *(_figure(name, b.metrics) for name in objectives)] for b in result.baselines
         ]
-        lines += ["", text_table(["baseline (notes: report)", *units], body)]
+        lines += ["", text_table(["baseline (notes: report)", *objectives], body)]
     lines += ["", "the front's error, rung by rung:", *_error_lines(result)]
-    return "\n".join([*lines, "", f"study folder: {folder} (report.html, points.csv, points/)"])
+    return "\n".join([*lines, "", f"study folder: {folder} (report.html, points.csv, front/)"])
 
 
 def _error_lines(result: StudyResult) -> list[str]:
@@ -132,12 +137,12 @@ def _error_lines(result: StudyResult) -> list[str]:
     lines, rows = [], summary(result.promotions)
     for rung in dict.fromkeys(row.rung for row in rows):
         own = [row for row in rows if row.rung == rung]
-        exact = [row for row in own if row.worst == 0]
+        exact = [row for row in own if row.worst < ROUNDING]
         if exact:
             points = max(row.points for row in exact)
             lines.append(f"  {rung}, {points} points: no difference in {_names(exact)}")
         for row in own:
-            if row.worst:
+            if row.worst >= ROUNDING:
                 lines.append(
                     f"  {rung}, {row.points} points: {row.metric} off by {row.mean:.2%} on "
                     f"average, {row.worst:.2%} at worst"
@@ -150,8 +155,8 @@ def _names(rows: list[ErrorRow]) -> str:
     return ", ".join(row.metric for row in rows)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4g}"
+def _figure(name: str, metrics: Mapping[str, float]) -> str:
+    return shown(name, metrics[name]) if np.isfinite(metrics.get(name, np.nan)) else "-"
 
 
 def _json(result: StudyResult, folder: Path) -> dict[str, Any]:

@@ -146,8 +146,9 @@ class Evaluator:
             threads=1,
         )
         workload, hz = job.timed_workload, array.clock_mhz * 1e6
-        figures = timing_metrics(timing, workload, hz)
-        figures |= cost_metrics(timing, prices, workload, hz, has_memory=memory is not None)
+        with np.errstate(divide="ignore", invalid="ignore"):  # figures of points that do not fit
+            figures = timing_metrics(timing, workload, hz)
+            figures |= cost_metrics(timing, prices, workload, hz, has_memory=memory is not None)
         fits_all = timing.misfit == 0
         found.fill({name: np.where(fits_all, c, np.nan) for name, c in figures.items()})
         places = found.left

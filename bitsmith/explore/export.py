@@ -6,8 +6,9 @@ import importlib
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,19 +141,33 @@ def axis_yaml(config: Any) -> str:
 def point_yaml(space: Space, number: int) -> str:
     """The run configuration of a point, for ``bitsmith run FILE``.
 
-    Loaded by :func:`configs.schema.load_run` it equals ``space.config(space.settings(number))``.
+    Loaded by :func:`configs.schema.load_run` it equals :func:`point_config`.
 
     Raises
     ------
     InputError : the point has no valid configuration.
     """
-    return titled(space, number) + run_yaml(space.config(space.settings(number)))
+    return titled(space, number) + run_yaml(point_config(space, number))
 
 
 def accelerator_yaml(space: Space, number: int) -> str:
     """The accelerator of a point, as a file of its own."""
-    config = space.config(space.settings(number))
-    return titled(space, number) + axis_yaml(config.accelerator)
+    return titled(space, number) + axis_yaml(point_config(space, number).accelerator)
+
+
+def point_config(space: Space, number: int, settings: Mapping[str, Any] | None = None) -> RunConfig:
+    """The configuration of a point under a name and an output folder of its own.
+
+    ``settings`` are those of the point, where they are known.
+
+    Raises
+    ------
+    InputError : the point has no valid configuration.
+    """
+    config = space.config(space.settings(number) if settings is None else settings)
+    name = "_".join([*re.findall(r"[A-Za-z0-9-]+", space.sweep.name), str(number)])
+    array = replace(config.accelerator, name=name)
+    return replace(config, name=name, output=f"runs/{name}", accelerator=array)
 
 
 def titled(space: Space, number: int) -> str:
@@ -161,7 +176,7 @@ def titled(space: Space, number: int) -> str:
 
 
 def write_points(folder: Path, result: StudyResult) -> tuple[Path, ...]:
-    """``points/NUMBER.yaml`` for every point of the front: all files or, on an error, none.
+    """``front/NUMBER.yaml`` for every point of the front: all files or, on an error, none.
 
     Raises
     ------
@@ -169,7 +184,7 @@ def write_points(folder: Path, result: StudyResult) -> tuple[Path, ...]:
     """
     numbers = result.table.numbers[result.front].tolist()
     texts = {
-        folder / "points" / f"{number}.yaml": point_yaml(result.space, number) for number in numbers
+        folder / "front" / f"{number}.yaml": point_yaml(result.space, number) for number in numbers
     }
     write_texts(texts)
     return tuple(texts)

@@ -1,4 +1,4 @@
-"""Metrics of timing and cost, from cycles, activity and energies in columns."""
+"""Metrics of time and energy, from cycles, activity and prices in columns."""
 
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ def timing_metrics(timing: WorkloadPoints, workload: Workload, hz: float) -> dic
 def cost_metrics(
     timing: WorkloadPoints, prices: PointPrices, workload: Workload, hz: float, *, has_memory: bool
 ) -> dict[str, Floats]:
-    """Metrics of area and energy; those of a phase that the workload has not are left out."""
+    """Metrics of energy; those of a phase that the workload has not are left out."""
     prefill = PhaseEnergy.of(prices, timing.prefill, has_memory=has_memory)
     decode = PhaseEnergy.of(prices, timing.decode, has_memory=has_memory)
     total = added(prefill.total_pj, decode.total_pj)
@@ -81,7 +81,6 @@ def cost_metrics(
     found = {
         **interval("energy_j", total, PICO),
         **interval("on_chip_j", on_chip, PICO),
-        **interval("area_mm2", prices.area_um2, MM2),
         "edp_js": total.value * PICO * latency_s,
         "power_w": on_chip.value * PICO / (busy / hz),
     }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..report.units import si, significant
+
 #: what has to be computed for a metric
 Source = Literal["machine", "timing", "cost", "fpga", "quality"]
 
@@ -77,3 +79,15 @@ _ALL = (
            text="held-out perplexity; measured, or quoted where the weights cannot be had"),
 )  # fmt: skip
 METRICS = {metric.name: metric for metric in _ALL}
+#: units that take an SI prefix
+_PREFIXED = ("s", "J", "J s", "W", "bytes")
+
+
+def shown(name: str, value: float) -> str:
+    """A metric's value with its unit, as people read it: ``102 µJ``."""
+    unit = METRICS[name].unit
+    if unit in _PREFIXED:
+        return si(value, "B" if unit == "bytes" else unit)
+    if unit == "1/s":
+        return f"{significant(value)}/s"
+    return f"{significant(value)} {'' if unit == '1' else unit}".strip()

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..report.units import count, si, significant, tick_label
-from .metrics import METRICS
+from .metrics import METRICS, shown
 from .parcels import Factory, block_starts, blocks, count_points
 from .space import Chunk, Space
 from .table import Table
@@ -23,8 +23,6 @@ LINE_S = 10.0
 WINDOW_S = 60.0
 #: places of a space that an estimate tries, if so many take the time it has
 _PLACES, _STRETCHES = 64, 8
-#: units that take an SI prefix
-_PREFIXED = ("s", "J", "J s", "W", "bytes")
 
 
 class Bar:
@@ -108,7 +106,7 @@ class Bar:
 
     def text(self) -> str:
         """The state in one line, a short one beside a bar."""
-        best = [f"{name} {_figure(name, v)}" for name, v in self._best.items() if np.isfinite(v)]
+        best = [f"{name} {shown(name, v)}" for name, v in self._best.items() if np.isfinite(v)]
         rate, share = self.points_per_s, f"{self._done / max(1, self._size):.0%}"
         left = duration((self._size - self._done) / rate) if rate else ""
         left = f"{left} left" if left and self._done < self._size else ""
@@ -243,12 +241,3 @@ def duration(seconds: float) -> str:
 def _short(value: float) -> str:
     """A count in little space, such as ``16.4k``."""
     return tick_label(si(value)).replace(" ", "")
-
-
-def _figure(name: str, value: float) -> str:
-    unit = METRICS[name].unit
-    if unit in _PREFIXED:
-        return si(value, "B" if unit == "bytes" else unit)
-    if unit == "1/s":
-        return f"{significant(value)}/s"
-    return f"{significant(value)} {'' if unit == '1' else unit}".strip()

@@ -55,7 +55,7 @@ def search(
     without a figure for some objective, is told with the constraint ``infeasible`` above 0, which
     all three samplers learn from, and with the worst feasible values so far. (Optuna prunes no
     trial of several objectives, and samplers ignore those that failed.) The Gaussian process is
-    told logarithms; it takes seconds to propose a point, the others hundredths of one.
+    told logarithms; it takes about a second to propose a point, the others hundredths of one.
 
     Parameters
     ----------

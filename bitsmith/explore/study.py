@@ -35,6 +35,8 @@ from .table import Table
 
 #: points of the front whose layers the report shows
 SHOWN_LAYERS = 200
+#: points for which another process is started, which takes a second
+WORTH_A_WORKER = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class StudyOptions:
     Attributes
     ----------
     folder : of the study.
-    workers : processes of this computer; None for one per core.
+    workers : processes of this computer; None for one per core, fewer for a small space.
     scheduler : address of a Dask scheduler, instead of local processes.
     storage : URL of the search's database; None for SQLite in the folder.
     resume : go on with what the folder holds.
@@ -122,7 +124,7 @@ def _exhaustive(space: Space, store: Store, options: StudyOptions, bar: Bar) -> 
         space,
         partial(study_evaluator, space),
         store,
-        workers=workers_of(options.workers),
+        workers=workers_of(space, options.workers),
         scheduler=options.scheduler,
         progress=bar,
     )
@@ -133,7 +135,7 @@ def _search(space: Space, store: Store, options: StudyOptions, bar: Bar) -> Iter
     storage = options.storage or f"sqlite:///{options.folder / 'optuna.db'}"
     factory = partial(study_evaluator, space)
     with open_engine(
-        factory, workers=workers_of(options.workers), scheduler=options.scheduler
+        factory, workers=workers_of(space, options.workers), scheduler=options.scheduler
     ) as engine:
         evaluate = partial(evaluate_numbers, space, engine, store)
         for table in search(space, evaluate, storage=storage):
@@ -141,9 +143,9 @@ def _search(space: Space, store: Store, options: StudyOptions, bar: Bar) -> Iter
             yield table
 
 
-def workers_of(given: int | None) -> int:
-    """Processes: as many as given, or one per core."""
-    return given or os.cpu_count() or 1
+def workers_of(space: Space, given: int | None) -> int:
+    """Processes: as many as given; else one per core, but only as many as are worth their start."""
+    return given or min(os.cpu_count() or 1, max(1, space.size // WORTH_A_WORKER))
 
 
 def _nothing(collector: Collector) -> str:

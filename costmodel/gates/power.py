@@ -1,8 +1,10 @@
 """Energy of a netlist from the toggles of its nets, as the tables of its library have it.
 
 A change of a net costs the driver's internal energy, which depends on its load and on the slew at
-its input, and half C V squared of the pins that the net drives; wires have no capacitance. A cell's
-input pins have an internal energy of their own. Every flip-flop's clock pin changes twice a cycle.
+its input, and half C V squared of the pins that the net drives; wires have no capacitance. Pins are
+charged to the cells that they belong to: an operand that goes to more processing elements takes
+more energy in them. A cell's input pins have an internal energy of their own. Every flip-flop's
+clock pin changes twice a cycle.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,8 +29,8 @@ class Energy:
     Attributes
     ----------
     internal_pj : inside cells, by their output and input changes, clock pins apart.
-    switching_pj : half C V squared of the nets that the cells drive.
-    port_pj : half C V squared of the cells' own pins on nets that come from outside.
+    switching_pj : half C V squared of the cells' own input pins, on nets that other cells drive.
+    port_pj : the same on nets that come from outside.
     clock_pj : inside cells, by both edges of every cycle at their clock pins.
     clock_load_pj : half C V squared of the clock pins.
     leakage_pw : by the share of the time in each state.
@@ -174,14 +176,16 @@ class PowerModel:
         states = _States(instance, cell, toggles, self.clock_net)
         internal = switching = port = clock = clock_load = 0.0
         for name, net in instance.pins.items():
-            capacitive = self.half_v2 * states.changes(name)
             pin = cell.pins[name]
             if pin.is_output:
-                switching += capacitive * self.loads_pf.get(net, 0.0)
-            elif net == self.clock_net:
-                clock_load += capacitive * pin.capacitance_pf
-            elif net not in self._drivers:
-                port += capacitive * pin.capacitance_pf
+                continue
+            charge = self.half_v2 * states.changes(name) * pin.capacitance_pf
+            if net == self.clock_net:
+                clock_load += charge
+            elif net in self._drivers:
+                switching += charge
+            else:
+                port += charge
         for plan in self._plans[number]:
             changes = states.changes(plan.pin.name)
             spent = changes * plan.mean_pj(states) if changes else 0.0

@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 
 from configs.accelerator import AcceleratorConfig, BufferConfig
 from configs.errors import InputError
-from sim import Activity, gemm_activity, simulate_gemm
-from sim.points import point_activities, simulate_points
+from configs.memory import MemoryConfig
+from configs.schema import load_axis
+from sim import Activity, Traffic, gemm_activity, simulate_gemm, simulate_workload
+from sim.points import MISFITS, point_activities, simulate_points, workload_points
 from sw.compile import GemmShape, Machine
 from sw.formats import get_family
+from sw.workloads import Gemm, Workload
 
 from .test_buffers import machines, shapes
+from .test_memory import memories
+from .test_workload import workloads
 
 
 @st.composite
@@ -97,3 +102,67 @@ def test_points_that_cannot_be(points, message: str) -> None:
     columns = {name: np.array(values, dtype=np.int64) for name, values in points.items()}
     with pytest.raises(InputError, match=message):
         simulate_points(machine, columns, [GemmShape(m=1, n=1, k=1, group_size=1)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    machine=machines(),
+    points=designs(),
+    workload=workloads(),
+    memory=st.none() | memories(),
+    group_size=st.integers(1, 24),
+)
+def test_a_workload_takes_what_it_takes_alone(
+    machine: Machine, points, workload, memory, group_size
+) -> None:
+    """Cycles, activity and traffic of both phases; attention on a machine of other formats."""
+    cache = replace(machine, family=get_family("int6"))
+    columns = {name: np.array(values) for name, values in points.items()}
+    options = {"group_size": group_size, "memory": memory, "kv_group_size": 5}
+    found = workload_points(machine, columns, workload, kv_machine=cache, threads=1, **options)
+    for index in range(len(points["rows"])):
+        settings_of = {name: values[index] for name, values in points.items()}
+        one, other = (
+            replace(m, accelerator=replace(machine.accelerator, **settings_of))
+            for m in (machine, cache)
+        )
+        try:
+            alone = simulate_workload(one, workload, kv_machine=other, **options)
+        except InputError as error:
+            assert found.misfit[index] == MISFITS.index("a buffer is too small for a tile"), error
+            continue
+        assert found.misfit[index] == 0
+        phases = ((found.prefill, alone.prefill), (found.decode, alone.decode))
+        for phase, gemms in phases:
+            assert phase.cycles[index] == sum(gemm.cycles for gemm in gemms)
+            peak = sum(gemm.report.peak_macs_per_cycle * gemm.cycles for gemm in gemms)
+            assert phase.peak_macs[index] == pytest.approx(peak, rel=1e-12)
+            activity = sum((gemm.activity for gemm in gemms), start=Activity())
+            assert {n: int(c[index]) for n, c in phase.activity.items()} == vars(activity)
+            traffic = sum((gemm.traffic for gemm in gemms), start=Traffic())
+            assert {n: int(c[index]) for n, c in phase.traffic.items()} == vars(traffic)
+
+
+def test_points_that_cannot_run_a_workload_say_why() -> None:
+    array = AcceleratorConfig(name="t", rows=2, cols=2, lanes=2)
+    family = get_family("int4")
+    machine = Machine(accelerator=array, family=family, inner_bits=20, outer_bits=34)
+    points = {"rows": np.array([1, 256]), "cols": np.array([1, 256])}
+
+    def misfit(m: int, n: int, k: int, memory: MemoryConfig | None = None, **changes) -> list[str]:
+        gemm = Gemm(name="one", m=m, n=n, k=k)
+        small = Gemm(name="two", m=1, n=1, k=1)
+        one = replace(machine, accelerator=replace(array, **changes))
+        workload = Workload(name="t", prefill=(small, gemm), decode=(), decode_steps=0)
+        found = workload_points(one, points, workload, group_size=8, memory=memory)
+        return [MISFITS[place] for place in found.misfit]
+
+    assert misfit(1 << 13, 1 << 13, 1) == [MISFITS[1], ""]
+    buffers = BufferConfig(weight_beats=20, activation_beats=16)
+    assert misfit(1, 1, 64, buffers=buffers) == [MISFITS[2]] * 2
+    lpddr4 = load_axis("memory", "lpddr4")
+    share = replace(lpddr4.dram.burst_efficiency, value=0.01)
+    slow = replace(lpddr4.dram, bus_bits=8, transfers_mt_s=1, burst_efficiency=share)
+    sizes = (1 << 12, 1 << 11, 1 << 18)
+    assert misfit(*sizes, replace(lpddr4, dram=slow), clock_mhz=5000) == [MISFITS[3], ""]
+    assert misfit(*sizes, lpddr4, clock_mhz=5000) == ["", ""]

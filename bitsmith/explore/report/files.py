@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..export import axis_yaml, run_yaml, titled
+from ..export import axis_yaml, point_config, run_yaml, titled
 from ..space import Space
 
 
@@ -19,7 +19,7 @@ def packed_files(
     """
     files: dict[str, list[str]] = {"run": [], "accelerator": []}
     for number, given in zip(numbers, settings, strict=True):
-        config, title = space.config(given), titled(space, number)
+        config, title = point_config(space, number, given), titled(space, number)
         files["run"].append(title + run_yaml(config))
         files["accelerator"].append(title + axis_yaml(config.accelerator))
     # no time in the header: the same study gives the same bytes

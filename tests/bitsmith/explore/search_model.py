@@ -35,7 +35,7 @@ def space_with(
             "quantization": list(BITS),
             "accelerator.rows_per_dequantizer": [1, 2, 4],
             "accelerator.lanes": [8, 2, 16, 4],
-            "accelerator.rows": [1, 2, 4, 8],
+            "accelerator.rows": [8, 4, 2, 1],
             "accelerator.cols": [2, 4, 8, 16, 32],
             "accelerator.queue_beats": [2, 4, 8],
         },

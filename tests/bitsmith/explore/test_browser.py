@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bitsmith.explore.export import point_config
 from bitsmith.explore.report import write_report
 from configs.schema import load_axis, load_run
 
@@ -160,7 +161,7 @@ def check_point(browser: Browser, study, number: int, folder: Path) -> None:
         )
         path = folder / f"{kind}.yaml"
         path.write_text(text)
-    config = space.config(space.settings(number))
+    config = point_config(space, number)
     assert load_run(folder / "run.yaml") == config
     assert load_axis("accelerator", "accelerator.yaml", base=folder) == config.accelerator
 

@@ -13,6 +13,7 @@ from bitsmith.explore import export
 from bitsmith.explore.export import (
     accelerator_yaml,
     axis_yaml,
+    point_config,
     point_yaml,
     run_yaml,
     write_parquet,
@@ -47,7 +48,7 @@ def test_a_point_loads_as_its_configuration(study, tmp_path) -> None:
     space = study.space
     path = tmp_path / "point.yaml"
     for number in range(0, space.size, 97):
-        config = space.config(space.settings(number))
+        config = point_config(space, number)
         path.write_text(point_yaml(space, number))
         assert load_run(path) == config
         path.write_text(accelerator_yaml(space, number))
@@ -68,9 +69,9 @@ def test_odd_settings_survive(tmp_path) -> None:
     space = made_up_space(NASTY, axes=axes, when={})
     for number in range(space.size):
         (tmp_path / "point.yaml").write_text(point_yaml(space, number))
-        config = space.config(space.settings(number))
+        config = point_config(space, number)
         assert load_run(tmp_path / "point.yaml") == config
-        assert config.name == NASTY
+        assert config.name == "yes_no_script_second_line_0"
 
 
 def test_records_of_defaults_are_kept(tmp_path) -> None:
@@ -105,9 +106,13 @@ def test_points_of_the_front(study, tmp_path) -> None:
     numbers = study.table.numbers[study.front].tolist()
     assert sorted(path.name for path in paths) == sorted(f"{n}.yaml" for n in numbers)
     for number in numbers:
-        assert load_run(tmp_path / "points" / f"{number}.yaml") == study.space.config(
-            study.space.settings(number)
-        )
+        loaded = load_run(tmp_path / "front" / f"{number}.yaml")
+        assert loaded == point_config(study.space, number)
+        named = {"name": "", "output": ""}
+        expected = study.space.config(study.space.settings(number))
+        array = replace(loaded.accelerator, name=expected.accelerator.name)
+        assert replace(loaded, accelerator=array, **named) == replace(expected, **named)
+        assert loaded.output.endswith(f"_{number}")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
         write_points(tmp_path / "file", study)
