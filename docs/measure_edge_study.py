@@ -156,7 +156,9 @@ def smallest(figures: Figures, values: NDArray[np.float64]) -> int:
 
 def of_fp16(quality: Quality | None) -> float | None:
     """Perplexity over that of the unquantized model."""
-    return None if quality is None else round(quality.perplexity / quality.float_perplexity, 4)
+    if quality is None or quality.perplexity is None or quality.float_perplexity is None:
+        return None
+    return round(quality.perplexity / quality.float_perplexity, 4)
 
 
 def dominated(mine: Figures, other: Figures) -> int:
