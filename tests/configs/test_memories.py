@@ -19,10 +19,14 @@ PEAKS = {
     "ddr4": 64 * 3.2 / 8,
     "hbm2e": 1024 * 3.2 / 8,
     "bitmod_ddr4": 32.0,
+    "edge_32gbs": 32 * 8.0 / 8,
+    "edge_32gbs_sram": 32 * 8.0 / 8,
 }
 STATED = {"lpddr4": 12.8, "lpddr5": 51.2, "ddr4": 25.6, "hbm2e": 409.6, "bitmod_ddr4": 32.0}
+STATED |= {"edge_32gbs": 32.0, "edge_32gbs_sram": 32.0}
 #: tRFC and tREFI in ns, of JESD209-4, JESD209-5, JESD79-4 and JESD235
 REFRESH = {"lpddr4": (180, 3904), "lpddr5": (210, 3906), "ddr4": (350, 7800), "hbm2e": (350, 3900)}
+REFRESH |= {"edge_32gbs": (210, 3906), "edge_32gbs_sram": (210, 3906)}
 
 
 def preset(name: str) -> MemoryConfig:

@@ -66,7 +66,8 @@ def random_jobs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rates[:, stream, state.P1] = np.maximum(top, bottom) // common
         rates[:, stream, state.Q1] = bottom // common
         rates[:, stream, state.DELAY] = choice(0, 0, 3, 17)
-    rates[:, 2, state.P1], rates[:, 2, state.Q1] = choice(64, 100, 300), 64
+    rates[:, 2, state.P1], rates[:, 2, state.Q1] = choice(64, 100, 300, 6400), 64
+    rates[:, 2, state.DELAY] = choice(0, 0, 0, 40)
     return x, rates
 
 
