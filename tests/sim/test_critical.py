@@ -76,7 +76,7 @@ def test_what_is_known_is_exact(seed: int) -> None:
     straight, walked = both(*random_jobs(20_000, seed))
     known = straight != UNKNOWN
     assert (straight[known] == walked[known]).all()
-    assert known.mean() > 0.5
+    assert known.mean() > 0.4
 
 
 @settings(max_examples=150, deadline=None)
