@@ -17,7 +17,7 @@ from configs.sweep import SweepConfig, load_sweep
 
 from ..explore.ladder import summary
 from ..explore.ladder.promotion import ErrorRow
-from ..explore.metrics import shown
+from ..explore.metrics import METRICS, shown
 from ..explore.parcels import blocks
 from ..explore.progress import estimate
 from ..explore.result import StudyResult
@@ -104,7 +104,8 @@ def _rows(result: StudyResult, places: dict[str, int]) -> list[list[str]]:
     rows = []
     for title, place in places.items():
         number = int(result.table.numbers[place])
-        figures = [shown(name, result.table.metrics[name][place]) for name in objectives]
+        metrics = {name: float(column[place]) for name, column in result.table.metrics.items()}
+        figures = [_figure(name, metrics) for name in objectives]
         settings = result.space.settings(number)
         varied = ", ".join(
             f"{path.removeprefix('accelerator.')} {written(v)}" for path, v in settings.items()
@@ -156,7 +157,11 @@ def _names(rows: list[ErrorRow]) -> str:
 
 
 def _figure(name: str, metrics: Mapping[str, float]) -> str:
-    return shown(name, metrics[name]) if np.isfinite(metrics.get(name, np.nan)) else "-"
+    """A metric as text; published quality says so."""
+    if not np.isfinite(metrics.get(name, np.nan)):
+        return "-"
+    quoted = METRICS[name].source == "quality" and metrics.get("quality_quoted", 0.0) > 0
+    return shown(name, metrics[name]) + (" (quoted)" if quoted else "")
 
 
 def _json(result: StudyResult, folder: Path) -> dict[str, Any]:

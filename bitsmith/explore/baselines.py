@@ -159,7 +159,11 @@ def _interval(name: str, estimate: Estimate) -> dict[str, float]:
 def _quality_metrics(quality: Quality | None) -> dict[str, float]:
     if quality is None:
         return {}
-    found = {"perplexity": quality.perplexity, "bits_per_byte": quality.bits_per_byte}
+    found = {
+        "perplexity": quality.perplexity,
+        "bits_per_byte": quality.bits_per_byte,
+        "quality_quoted": float(quality.quoted),
+    }
     return {name: figure for name, figure in found.items() if figure is not None}
 
 

@@ -32,7 +32,10 @@ from .table import Table
 TOO_FAST = "clock_mhz over what the critical path allows"
 SHARED = "rows_per_dequantizer does not divide the rows"
 #: metrics that all points of a class share
-OF_CLASS = ("inner_bits", "outer_bits", "bits_per_weight", "bits_per_byte", "perplexity")
+OF_CLASS = (
+    *("inner_bits", "outer_bits", "bits_per_weight"),
+    *("bits_per_byte", "perplexity", "quality_quoted"),
+)
 
 
 class Evaluator:
@@ -220,6 +223,7 @@ def class_metrics(one: PointClass, quality: Quality | None) -> dict[str, Any]:
         one.bits_per_weight,
         None if quality is None else quality.bits_per_byte,
         None if quality is None else quality.perplexity,
+        None if quality is None else float(quality.quoted),
     )
     each = zip(OF_CLASS, known, strict=True)
     return {name: np.array(value) for name, value in each if value is not None}

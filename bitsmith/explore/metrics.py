@@ -77,6 +77,8 @@ _ALL = (
            text="held-out bits per byte, weights and activations quantized; measured"),
     Metric(name="perplexity", unit="1", better="less", source="quality",
            text="held-out perplexity; measured, or quoted where the weights cannot be had"),
+    Metric(name="quality_quoted", unit="1", better=None, source="quality",
+           text="1 where quality is a published figure, 0 where it was measured"),
 )  # fmt: skip
 METRICS = {metric.name: metric for metric in _ALL}
 #: units that take an SI prefix

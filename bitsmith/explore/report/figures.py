@@ -137,7 +137,8 @@ def script_json(value: Any) -> str:
 
 def known_metrics(result: StudyResult) -> tuple[Metric, ...]:
     """Objectives first, then every other metric of which some point has a value."""
-    names = dict.fromkeys((*result.space.sweep.objectives, *METRICS))
+    names = [name for name, metric in METRICS.items() if metric.better is not None]
+    names = list(dict.fromkeys((*result.space.sweep.objectives, *names)))
     columns = result.table.metrics
     return tuple(METRICS[n] for n in names if n in columns and np.isfinite(columns[n]).any())
 

@@ -364,4 +364,4 @@ def test_the_page_lists_every_metric() -> None:
     page = PAGE.read_text()
     for m in METRICS.values():
         interval = "yes" if m.interval else ""
-        assert f"| `{m.name}` | {m.unit} | {m.better} | {interval} | {m.text} |" in page
+        assert f"| `{m.name}` | {m.unit} | {m.better or '-'} | {interval} | {m.text} |" in page
