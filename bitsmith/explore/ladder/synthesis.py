@@ -25,7 +25,7 @@ from .promotion import Found
 
 _TOP = "measured"
 #: bits of results that a drain may hold; a larger one takes Yosys too long
-MOST_DRAIN_BITS = 40_000
+MOST_DRAIN_BITS = 8_000
 #: lanes of all PEs of a core that is synthesized as a whole
 MOST_LANES = 32
 
@@ -64,7 +64,7 @@ def parts(machine: Machine) -> Iterator[Part]:
     """
     blocks = {block.block: block.structure for block in machine_blocks(machine)}
     for name in dict.fromkeys(component_of(machine, block) for block in blocks):
-        if name == "drain" and machine.outer_bits * _pes(machine) > MOST_DRAIN_BITS:
+        if name == "drain" and _drain_bits(machine) > MOST_DRAIN_BITS:
             continue
         if not name.endswith("_buffer"):
             found = COMPONENTS[name]
@@ -85,8 +85,8 @@ def parts(machine: Machine) -> Iterator[Part]:
     )
 
 
-def _pes(machine: Machine) -> int:
-    return machine.accelerator.rows * machine.accelerator.cols
+def _drain_bits(machine: Machine) -> int:
+    return machine.outer_bits * machine.accelerator.rows * machine.accelerator.cols
 
 
 def _activation_queue(machine: Machine) -> wiring.Component:
@@ -169,4 +169,6 @@ def _compare(
         f"{', '.join(part.name for part in found)} of the point's own machine in {asic.liberty}: "
         f"{modelled / every:.1%} of the model's cell area; slowest: {slowest.name}"
     )
+    if _drain_bits(machine) > MOST_DRAIN_BITS:
+        note += f"; drain of {_drain_bits(machine):,} bits left out: too long for synthesis"
     return figures, {"cells_mm2": modelled * 1e-6}, note
