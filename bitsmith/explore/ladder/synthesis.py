@@ -24,8 +24,8 @@ from .cut import instance_text, shrunk
 from .promotion import Found
 
 _TOP = "measured"
-#: bits of results that a drain may hold; a larger one takes Yosys too long
-MOST_DRAIN_BITS = 8_000
+#: bits of state that a circuit may hold; a larger one, a drain or a queue, takes Yosys minutes
+MOST_BITS = 4_000
 #: lanes of all PEs of a core that is synthesized as a whole
 MOST_LANES = 32
 
@@ -64,8 +64,6 @@ def parts(machine: Machine) -> Iterator[Part]:
     """
     blocks = {block.block: block.structure for block in machine_blocks(machine)}
     for name in dict.fromkeys(component_of(machine, block) for block in blocks):
-        if name == "drain" and _drain_bits(machine) > MOST_DRAIN_BITS:
-            continue
         if not name.endswith("_buffer"):
             found = COMPONENTS[name]
             yield Part(
@@ -85,8 +83,9 @@ def parts(machine: Machine) -> Iterator[Part]:
     )
 
 
-def _drain_bits(machine: Machine) -> int:
-    return machine.outer_bits * machine.accelerator.rows * machine.accelerator.cols
+def is_large(part: Part) -> bool:
+    """Whether synthesis would take too long."""
+    return part.structure.flip_flop_bits + part.structure.memory_bits > MOST_BITS
 
 
 def _activation_queue(machine: Machine) -> wiring.Component:
@@ -115,7 +114,11 @@ def climb_synthesis(job: Job, liberty: Path) -> Found:
     machine, technology = job.machine, job.technology
     with unpacked(liberty) as path:
         _check_library(path, technology)
-        found = {part: mapped(part.build(machine), path) for part in parts(machine)}
+        found = {
+            part: mapped(part.build(machine), path)
+            for part in parts(machine)
+            if not is_large(part)
+        }
         core = shrunk(machine, MOST_LANES)
         whole = mapped(COMPONENTS["core"].build(core), path)
     figures, lower, note = _compare(job, found)
@@ -169,6 +172,6 @@ def _compare(
         f"{', '.join(part.name for part in found)} of the point's own machine in {asic.liberty}: "
         f"{modelled / every:.1%} of the model's cell area; slowest: {slowest.name}"
     )
-    if _drain_bits(machine) > MOST_DRAIN_BITS:
-        note += f"; drain of {_drain_bits(machine):,} bits left out: too long for synthesis"
+    if large := [part.name for part in parts(machine) if is_large(part)]:
+        note += f"; too large to synthesize: {', '.join(large)}"
     return figures, {"cells_mm2": modelled * 1e-6}, note

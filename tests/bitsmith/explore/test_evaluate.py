@@ -143,6 +143,25 @@ def test_what_a_class_differs_in_changes_no_width(workload: Any, lanes: int) -> 
     }
 
 
+def test_classes_of_one_model_have_their_own_widths() -> None:
+    """The quantized model is kept between classes, bounds only where they are the same."""
+    space = space_of({"accelerator.activation_signed": [True, False], CLOCK: [100, 200]})
+    table = evaluated(space)
+    for number in range(space.size):
+        machine = Job(config=space.config(space.settings(number))).machine
+        assert table.metrics["inner_bits"][number] == machine.inner_bits
+        assert table.metrics["outer_bits"][number] == machine.outer_bits
+    assert len(set(table.metrics["inner_bits"].tolist())) == 2
+
+
+def test_a_clock_may_be_as_high_as_the_critical_path_might_allow() -> None:
+    path = evaluated(space_of({ROWS: [4]}, base=BASE)).metrics
+    value, high = (float(path[name][0]) for name in ("max_mhz", "max_mhz_high"))
+    space = space_of({CLOCK: [value - 1, (value + high) / 2, high + 1]}, base=BASE)
+    table = evaluated(space)
+    assert np.array(table.reasons)[table.reason].tolist() == ["", "", TOO_FAST]
+
+
 def quality(config: Any) -> Quality:
     """Worse for fewer bits."""
     bits = {"int4": 4, "int6": 6}[config.quantization.format]
@@ -200,6 +219,7 @@ def test_the_first_reason_that_holds() -> None:
             expected.append("prefill_s * 1e6 <= 1000")
         else:
             expected.append("")
+            assert table.metrics["energy_j"][place] == pytest.approx(report.energy_pj * 1e-12)
     assert reasons.tolist() == expected and len(set(expected)) == 6
     early = np.isin(reasons, ["perplexity <= 1.2 * fp16", TOO_FAST, "area_mm2_high <= 0.05"])
     assert np.isnan(table.metrics["energy_j"][early]).all()
