@@ -244,7 +244,9 @@ function scaleOf(name, log, colors) {
   const better = betterOf(name);
   const side = better ? `; ${better} is better` : "";
   const unit = metric && metric.unit !== "1" && !PREFIXED.has(metric.unit) ? ` in ${metric.unit}` : "";
-  const title = metric ? `<b>${plain(name)}</b>  ${plain(metric.text)}${unit}${side}` : `<b>${plain(labelOf(name))}</b>`;
+  // what is longer does not fit beside the plot; the selector above it has the whole text
+  const text = metric && metric.text.length <= 36 ? `  ${plain(metric.text)}` : "";
+  const title = metric ? `<b>${plain(name)}</b>${text}${unit}${side}` : `<b>${plain(labelOf(name))}</b>`;
   return {
     title: { text: title, font: { size: 12.5 }, standoff: 12 },
     ...(isNumeric(name) ? { type: log ? "log" : "linear" } : { type: "category", categoryorder: "array", categoryarray: axisOf[name].values }),
