@@ -145,13 +145,7 @@ def test_what_a_class_differs_in_changes_no_width(workload: Any, lanes: int) -> 
 
 def test_classes_of_one_model_have_their_own_widths() -> None:
     """The quantized model is kept between classes, bounds only where they are the same."""
-    space = space_of(
-        {
-            "accelerator.activation_bits": [4, 8],
-            "quantization.activation_bits": [8],
-            CLOCK: [100, 200],
-        }
-    )
+    space = space_of({"quantization": ["bitmod_fp4_g32", "int6"], CLOCK: [100, 200]})
     table = evaluated(space)
     for number in range(space.size):
         machine = Job(config=space.config(space.settings(number))).machine
