@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from configs.errors import InputError
 from configs.schema import QuantizationConfig
 from sw.models import load_model
 from sw.models.apply import calibration_source
@@ -42,6 +43,19 @@ def files_hash(path_or_name: str | Path) -> str:
     if path.suffix == ".onnx":
         files |= OnnxFile(path).files
     return _digest((path.name, path) for path in sorted(files))
+
+
+def named_hash(beside: Path, name: str) -> str:
+    """Hash of what a setting names: a file or folder ``beside`` it, or a model; empty if none."""
+    try:
+        if beside.is_file():
+            return _digest([(name, beside)])
+        if beside.is_dir():
+            inside = (path for path in sorted(beside.rglob("*")) if path.is_file())
+            return _digest((str(path.relative_to(beside)), path) for path in inside)
+        return files_hash(name)
+    except (InputError, OSError):
+        return ""
 
 
 def source_of(path_or_name: str | Path) -> dict[str, str]:

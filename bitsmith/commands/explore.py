@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from configs.errors import InputError
 from configs.expressions import written
-from configs.sweep import SweepConfig, load_sweep
+from configs.sweep import Method, SweepConfig, load_sweep
 
-from ..explore.ladder import summary
+from ..explore.baselines import check_baselines
+from ..explore.export import file_name
+from ..explore.ladder import Promotion, summary
 from ..explore.ladder.promotion import ErrorRow
 from ..explore.metrics import METRICS, shown
 from ..explore.parcels import blocks
@@ -25,8 +27,10 @@ from ..explore.space import Space
 from ..explore.study import StudyOptions, run_study, study_evaluator, workers_of
 from ..job import Progress
 from ..tables import text_table
-from .common import Options, emit, override
+from .common import Options, choice, emit, override
 
+#: combinations of an exhaustive sweep: an hour or so
+MOST_POINTS = 100_000_000
 #: first points that a dry run shows
 SHOWN = 5
 #: relative difference of figures that are added up in another order
@@ -35,14 +39,17 @@ ROUNDING = 1e-9
 
 def explore(options: Options, progress: Progress) -> int:
     """``bitsmith explore``."""
-    sweep, folder = load_sweep(options.sweep)
-    space = Space.of(_overridden(sweep, options), folder)
+    sweep, beside = load_sweep(options.sweep)
+    space = Space.of(_overridden(sweep, options), beside)
+    _check(options, space)
     if options.workers is not None and not 1 <= options.workers <= 1024:
         raise InputError(f"--workers is {options.workers}, it must be 1 to 1024")
     if options.dry_run:
         return _dry_run(options, space)
+    folder = options.output or Path("runs") / "explore" / file_name(sweep.name)
+    _check_folder(folder, resume=options.resume)
     chosen = StudyOptions(
-        folder=options.output or Path("runs") / "explore" / sweep.name,
+        folder=folder,
         workers=options.workers,
         scheduler=options.scheduler,
         storage=options.storage,
@@ -53,12 +60,41 @@ def explore(options: Options, progress: Progress) -> int:
         space, chosen, progress=progress, note=lambda line: print(line, file=sys.stderr)
     )
     emit(options, _json(result, chosen.folder), _text(result, chosen.folder))
-    return 0
+    return 1 if any(map(_is_wrong, result.promotions)) else 0
+
+
+def _check(options: Options, space: Space) -> None:
+    """Refuse what would be ignored, or found too late."""
+    check_baselines(space)
+    if space.sweep.search.method == "exhaustive":
+        for name in ("points", "seed", "storage"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name} is of searches, and this sweep takes every point")
+        if space.size > MOST_POINTS:
+            raise InputError(
+                f"{space.size:,} combinations are too many to take every one (up to "
+                f"{MOST_POINTS:,}): search with --method nsga2, tpe or gp"
+            )
+    if options.scheduler is not None and options.workers is not None:
+        raise InputError("--workers are processes here, --scheduler a cluster: give one of them")
+    if options.liberty is not None and not options.liberty.is_file():
+        raise InputError(f"--liberty: there is no file '{options.liberty}'")
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse to go on with what is no study, and to write into what is something else."""
+    if (folder / "store.json").is_file():
+        return
+    if resume:
+        raise InputError(f"'{folder}' holds no study to go on with: leave out --resume")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"'{folder}' holds something else than a study: give another folder")
 
 
 def _overridden(sweep: SweepConfig, options: Options) -> SweepConfig:
     """The sweep with what the command line says instead."""
-    search = override(sweep.search, method=options.method, points=options.points, seed=options.seed)
+    method = choice(options.method, "--method", get_args(Method))
+    search = override(sweep.search, method=method, points=options.points, seed=options.seed)
     promote = override(
         sweep.promote, stepped=options.stepped, synthesis=options.synthesis, rtl=options.rtl
     )
@@ -67,10 +103,10 @@ def _overridden(sweep: SweepConfig, options: Options) -> SweepConfig:
 
 def _dry_run(options: Options, space: Space) -> int:
     """Size, time and first points, with nothing written."""
-    search = space.sweep.search
-    guess = estimate(
-        space, partial(study_evaluator, space), workers=workers_of(space, options.workers)
-    )
+    search, workers = space.sweep.search, workers_of(space, options.workers)
+    guess = None
+    if search.method == "exhaustive":
+        guess = estimate(space, partial(study_evaluator, space), workers=workers)
     points = [space.settings(int(n)) for n in islice(chain.from_iterable(blocks(space)), SHOWN)]
     paths = [axis.path for axis in space.axes]
     rows = [[written(point[path]) if path in point else "-" for path in paths] for point in points]
@@ -78,20 +114,18 @@ def _dry_run(options: Options, space: Space) -> int:
     lines = [
         f"{space.sweep.name}: {space.sweep.description}",
         *axes,
-        f"{guess.points:,} points of {space.size:,} combinations; objectives "
-        f"{', '.join(space.sweep.objectives)}",
+        f"{space.size:,} combinations; objectives {', '.join(space.sweep.objectives)}",
+        f"{search.method}: up to {search.points:,} of them"
+        if guess is None
+        else f"exhaustive: {guess}; the ladder is not in it",
     ]
-    if search.method == "exhaustive":
-        lines.append(f"exhaustive: {guess}; the ladder is not in it")
-    else:
-        lines.append(f"{search.method}: {min(search.points, guess.points):,} of them")
     lines += ["the first points:", text_table(paths, rows)]
     result = {
         "name": space.sweep.name,
-        "points": guess.points,
+        "points": search.points if guess is None else guess.points,
         "combinations": space.size,
         "method": search.method,
-        "seconds": guess.seconds if search.method == "exhaustive" else None,
+        "seconds": None if guess is None else guess.seconds,
         "first": points,
     }
     emit(options, result, "\n".join(lines))
@@ -149,7 +183,13 @@ def _error_lines(result: StudyResult) -> list[str]:
                     f"average, {row.worst:.2%} at worst"
                 )
     left = Counter(p.note for p in result.promotions if not p.figures)
-    return [*lines, *(f"  {count} times {note}" for note, count in left.items())]
+    wrong = [f"  point {p.number}: {p.note}" for p in result.promotions if _is_wrong(p)]
+    return [*lines, *(f"  {count} times {note}" for note, count in left.items()), *wrong]
+
+
+def _is_wrong(promotion: Promotion) -> bool:
+    """Whether the RTL and the golden model differ."""
+    return promotion.figures.get("wrong_cases", 0.0) > 0
 
 
 def _names(rows: list[ErrorRow]) -> str:

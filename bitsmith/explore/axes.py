@@ -15,6 +15,8 @@ from configs.schema import AXES, OPTIONAL_AXES, RUN_AXES, RunConfig, load_axis
 from configs.sweep import Setting, SweepConfig
 from sw.quantize.recipe import check_format, machine_family
 
+from ..hashes import named_hash
+
 #: fields that name or explain, and change no figure of a point
 _DESCRIPTIVE = ("name", "description", "source", "kind", "low", "high")
 #: fields whose names another floor owns, and that floor's check
@@ -68,6 +70,13 @@ def _owner(path: str) -> tuple[type, list[str], str]:
     for step in steps:
         kind = typing.cast(type, _record(_hints(kind)[step]))
     return kind, steps, name
+
+
+#: settings that name files or models
+_NAMING = (
+    *("workload.model", "workload.gemms"),
+    *("quantization.calibration_text", "technology.fits"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,6 +159,17 @@ class Base:
         """All files, in one text that only changes with what they say."""
         files = {axis: list(raws.items()) for axis, raws in self.files.items()}
         return json.dumps(files, sort_keys=True, default=repr)
+
+    def named(self, axes: Mapping[str, tuple[Setting, ...]]) -> list[tuple[str, str]]:
+        """Hashes of the models, lists, texts and fits that files and axes name."""
+        found = []
+        for path in _NAMING:
+            axis, field = path.split(".")
+            files = (content for content in self.files[axis].values() if content)
+            values = {content.get(field) for content in files} | set(axes.get(path, ()))
+            for value in sorted(str(value) for value in values - {None}):
+                found.append((f"{path} {value}", named_hash(self.folder / value, value)))
+        return found
 
     def _says_activation_bits(self, settings: Mapping[str, Setting]) -> bool:
         """Whether they are set, or written in the base itself and not only in a preset."""

@@ -29,33 +29,46 @@ LITERATURE = {
 PICO, MM2 = 1e-12, 1e-6
 
 
-def baselines(space: Space) -> tuple[Baseline, ...]:
-    """What the sweep names, in its order; one per weight format that the accelerator is known for.
-
-    Each is the paper's array in this project's RTL, timed and priced as a point of the sweep is.
-    It has the paper's two shapes, one for each phase, and the paper's clock where its critical
-    path allows that in the sweep's technology. One that cannot run has no metrics, and a note that
-    says why. Of axes of the workload, memory or technology the first values count.
+def check_baselines(space: Space) -> None:
+    """Refuse names that are no accelerator of the literature.
 
     Raises
     ------
     InputError : an unknown name.
     """
-    base, found = _surroundings(space), []
     for name in space.sweep.baselines:
         if name not in LITERATURE:
             raise InputError(f"baselines: {unknown_name('baseline', name, LITERATURE)}")
+
+
+def baselines(space: Space, number: int = 0) -> tuple[Baseline, ...]:
+    """What the sweep names, in its order; one per weight format that the accelerator is known for.
+
+    Each is the paper's array in this project's RTL, timed and priced as a point of the sweep is.
+    It has the paper's two shapes, one for each phase, and the paper's clock where its critical
+    path allows that in the sweep's technology. One that cannot run has no metrics, and a note that
+    says why. Workload, memory and technology are those of point ``number``.
+
+    Raises
+    ------
+    InputError : an unknown name.
+    """
+    check_baselines(space)
+    if not space.sweep.baselines:
+        return ()
+    base, found = _surroundings(space, number), []
+    for name in space.sweep.baselines:
         for one in COMPARED:
             if isinstance(one, Competitor) and one.name == LITERATURE[name]:
                 found.append(_baseline(base, one))
     return tuple(found)
 
 
-def _surroundings(space: Space) -> RunConfig:
-    """The base with the first point's workload, memory and technology."""
+def _surroundings(space: Space, number: int) -> RunConfig:
+    """The base with a point's workload, memory and technology."""
     kept = ("workload", "memory", "technology")
-    first = space.settings(0)
-    return space.config({path: v for path, v in first.items() if path.split(".")[0] in kept})
+    settings = space.settings(number)
+    return space.config({path: v for path, v in settings.items() if path.split(".")[0] in kept})
 
 
 def _baseline(base: RunConfig, one: Competitor) -> Baseline:
@@ -133,7 +146,7 @@ def _metrics(prefill: _Half, decode: _Half) -> dict[str, float]:
         "utilization": sum(p.activity.macs for p in (*first, *then)) / peak,
         "dram_bytes": float(sum(p.traffic.total_bytes for p in (*first, *then))),
         "edp_js": energy.value * PICO * sum(times),
-        "power_w": on_chip.value * PICO / sum(times),
+        "power_w": on_chip.value * PICO / sum(report.time_s for report in done),
         **_interval("energy_j", energy.times(PICO)),
         **_interval("on_chip_j", on_chip.times(PICO)),
         **_interval("area_mm2", max((r.area for r in done), key=_expected).times(MM2)),

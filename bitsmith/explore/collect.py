@@ -56,6 +56,11 @@ class Collector:
         """The front so far."""
         return self._front
 
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Infeasible points by reason, the most frequent first."""
+        return dict(sorted(self.refused.items(), key=lambda item: (-item[1], item[0])))
+
     def table(self) -> Table:
         """Front and sample together."""
         assert self._front is not None

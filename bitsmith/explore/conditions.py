@@ -92,7 +92,11 @@ def read_constraint(given: Any, known: Mapping[str, frozenset[str] | None]) -> C
         axes=names & known.keys(),
         needs_fp16=FLOAT16 in names,
     )
-    quality = [m for m in constraint.metrics if m in METRICS and METRICS[m].source == "quality"]
+    quality = [
+        metric
+        for metric in map(METRICS.get, constraint.metrics)
+        if metric is not None and metric.source == "quality" and metric.better is not None
+    ]
     if constraint.needs_fp16 and len(quality) != 1:
         raise InputError(
             f"constraints: '{given}': {FLOAT16} is the unquantized model's figure, it stands "

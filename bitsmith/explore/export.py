@@ -165,9 +165,14 @@ def point_config(space: Space, number: int, settings: Mapping[str, Any] | None =
     InputError : the point has no valid configuration.
     """
     config = space.config(space.settings(number) if settings is None else settings)
-    name = "_".join([*re.findall(r"[A-Za-z0-9-]+", space.sweep.name), str(number)])
+    name = f"{file_name(space.sweep.name)}_{number}"
     array = replace(config.accelerator, name=name)
     return replace(config, name=name, output=f"runs/{name}", accelerator=array)
+
+
+def file_name(name: str) -> str:
+    """A sweep's name as that of a file or folder."""
+    return "_".join(re.findall(r"[A-Za-z0-9-]+", name)) or "study"
 
 
 def titled(space: Space, number: int) -> str:

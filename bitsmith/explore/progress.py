@@ -73,7 +73,7 @@ class Bar:
         if bar := self._bar:
             self._bar = None
             bar.close()
-        if kind is not None or (bar is None and self._last > self._started):
+        if (kind is not None and self._done) or (bar is None and self._last > self._started):
             self._print("stopped at " if kind is not None else "")
 
     def advance(self, table: Table, *, stored: bool = False) -> None:

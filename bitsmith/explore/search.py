@@ -204,9 +204,8 @@ class _Log:
                 directions=_directions(space),
                 load_if_exists=True,
             )
-        except (ImportError, SQLAlchemyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"the storage of Optuna cannot be used: {reason}") from None
+        except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+            raise _unusable(error) from None
         self.trials = self._finished()
 
     def _finished(self) -> list["FrozenTrial"]:
@@ -218,8 +217,19 @@ class _Log:
         """Add trials, one at a time: each is stored whole or not at all."""
         if len(self._finished()) != len(self.trials):
             raise InputError(f"another process adds trials to the study '{self.name}'")
-        self._study.add_trials(trials)
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            self._study.add_trials(trials)
+        except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+            raise _unusable(error) from None
         self.trials += trials
+
+
+def _unusable(error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"the storage of Optuna cannot be used: {reason}")
 
 
 class _Proposer:

@@ -189,7 +189,7 @@ class Space:
         for name in ("name", "description", "base", "baselines", "promote", "axes"):
             del asked[name]
         axes = [(axis.path, axis.values) for axis in self.axes]
-        text = json.dumps([axes, asked, self.base.content], sort_keys=True)
+        text = json.dumps([axes, asked, self.base.content, self.base.named(dict(axes))])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def settings(self, number: int) -> dict[str, Setting]:

@@ -15,18 +15,20 @@ from sim.activity import Activity
 from sim.results import LayerTiming, Traffic
 
 from ..job import Job, Progress, silent
-from .baselines import baselines
+from .baselines import baselines, check_baselines
 from .collect import Collector, front_places
 from .engines import evaluate_numbers, open_engine, sweep_all
 from .evaluate import Evaluator
 from .export import write_points, write_tables
 from .ladder import climb
 from .metrics import METRICS
+from .parcels import count_points
 from .pareto import knees, minimised
 from .point_class import Classes
 from .progress import Bar
 from .quality import quality_of
 from .report import write_report
+from .report.page import plotly_script
 from .result import LayerShare, StudyResult
 from .search import search
 from .space import Space
@@ -74,43 +76,57 @@ def run_study(
     ------
     InputError : a folder of another study, an unknown engine or storage, no feasible point.
     """
-    sweep = space.sweep
+    check_baselines(space)
+    plotly_script()
     with closing(Store.open(options.folder, space, resume=options.resume)) as store:
-        exhaustive = sweep.search.method == "exhaustive"
-        size = space.size if exhaustive else sweep.search.points
-        collector = Collector(sweep.objectives, size)
-        points = _exhaustive if exhaustive else _search
-        with Bar(space, None if exhaustive else size) as bar:
-            for table in points(space, store, options, bar):
-                collector.add(table)
-    if collector.front is None or not len(collector.front):
-        raise InputError(_nothing(collector))
-    table = collector.table()
-    front = front_places(table, sweep.objectives)
-    names = _knees(table, front, sweep.objectives)
-    note(f"{len(front)} points on the front of {collector.evaluated:,}; climbing the ladder")
-    classes = Classes(quantizes=False)
-    result = StudyResult(
+        collector = _collected(space, store, options)
+        if collector.front is None or not len(collector.front):
+            raise InputError(_nothing(collector))
+        note(f"{len(collector.front)} points on the front of {collector.evaluated:,}")
+        result = _looked_at(space, collector, options, progress)
+        write_tables(options.folder, result)
+        write_points(options.folder, result)
+        write_report(options.folder / "report.html", result)
+    return result
+
+
+def _collected(space: Space, store: Store, options: StudyOptions) -> Collector:
+    """Every point of the space, or of the search."""
+    exhaustive = space.sweep.search.method == "exhaustive"
+    size = count_points(space) if exhaustive else space.sweep.search.points
+    collector = Collector(space.sweep.objectives, size)
+    points = _exhaustive if exhaustive else _search
+    with Bar(space, size) as bar:
+        for table in points(space, store, options, bar):
+            collector.add(table)
+    return collector
+
+
+def _looked_at(
+    space: Space, collector: Collector, options: StudyOptions, progress: Progress
+) -> StudyResult:
+    """The front with its names, on the ladder, layer by layer, and beside the literature."""
+    table, objectives = collector.table(), space.sweep.objectives
+    front = front_places(table, objectives)
+    names, classes = _knees(table, front, objectives), Classes(quantizes=False)
+    shown = table.numbers[_spread(front, names)].tolist()
+    return StudyResult(
         space=space,
         table=table,
         evaluated=collector.evaluated,
         feasible=collector.feasible,
-        refused=dict(collector.refused.most_common()),
+        refused=collector.reasons,
         front=front,
         knees=names,
         promotions=climb(
             space, table, front, folder=options.folder, progress=progress, liberty=options.liberty
         ),
-        baselines=baselines(space),
+        baselines=baselines(space, int(table.numbers[names["knee"]])),
         layers={
-            int(number): layer_shares(classes.of(space.config(space.settings(int(number)))).job)
-            for number in progress(list(table.numbers[_spread(front, names)]), "layers")
+            number: layer_shares(classes.of(space.config(space.settings(number))).job)
+            for number in progress(shown, "layers")
         },
     )
-    write_tables(options.folder, result)
-    write_points(options.folder, result)
-    write_report(options.folder / "report.html", result)
-    return result
 
 
 def study_evaluator(space: Space) -> Evaluator:
@@ -145,14 +161,17 @@ def _search(space: Space, store: Store, options: StudyOptions, bar: Bar) -> Iter
 
 def workers_of(space: Space, given: int | None) -> int:
     """Processes: as many as given; else one per core, but only as many as are worth their start."""
-    return given or min(os.cpu_count() or 1, max(1, space.size // WORTH_A_WORKER))
+    cores = len(os.sched_getaffinity(0))
+    return given or min(cores, max(1, space.size // WORTH_A_WORKER))
 
 
 def _nothing(collector: Collector) -> str:
     """Why there is no front."""
+    if not collector.evaluated:
+        return "no combination meets the constraints on axes"
     if not collector.refused:
-        return f"none of the {collector.evaluated} points has all objectives"
-    reason, count = collector.refused.most_common(1)[0]
+        return f"none of the {collector.evaluated:,} points has all objectives"
+    reason, count = next(iter(collector.reasons.items()))
     return (
         f"none of the {collector.evaluated:,} points is feasible; most often ({count:,}): {reason}"
     )

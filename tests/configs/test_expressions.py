@@ -30,9 +30,9 @@ def _divided(a: float, b: float) -> float:
 
 
 _LEAVES = st.one_of(
-    st.integers(0, 1000).map(lambda n: (str(n), lambda v: n)),
+    st.integers(0, 1000).map(lambda n: (str(n), lambda v: float(n))),
     st.floats(0, 1e6, allow_subnormal=False).map(lambda x: (repr(x), lambda v: x)),
-    st.sampled_from(NUMBERS).map(lambda name: (name, lambda v: v[name])),
+    st.sampled_from(NUMBERS).map(lambda name: (name, lambda v: float(v[name]))),
 )
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,

@@ -115,9 +115,7 @@ def climb_synthesis(job: Job, liberty: Path) -> Found:
     with unpacked(liberty) as path:
         _check_library(path, technology)
         found = {
-            part: mapped(part.build(machine), path)
-            for part in parts(machine)
-            if not is_large(part)
+            part: mapped(part.build(machine), path) for part in parts(machine) if not is_large(part)
         }
         core = shrunk(machine, MOST_LANES)
         whole = mapped(COMPONENTS["core"].build(core), path)

@@ -105,8 +105,9 @@ def knee_table(result: StudyResult) -> Markup:
     for knee, place in result.knees.items():
         number = str(int(result.table.numbers[place]))
         link = tag("button", number, type="button", class_="link", data_point=number)
-        figures = (quantity(n, float(result.table.metrics[n][place])) for n in names)
-        rows.append([knee, link, *figures])
+        known = {n: float(column[place]) for n, column in result.table.metrics.items()}
+        quoted = known.get("quality_quoted", 0.0) > 0
+        rows.append([knee, link, *(_cell(name, known[name], quoted) for name in names)])
     head = ("name", "point", *names)
     others = [
         [baseline.name, *(_of_baseline(baseline.metrics, name) for name in names),

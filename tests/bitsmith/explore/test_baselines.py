@@ -113,7 +113,9 @@ def test_figures_are_those_of_the_two_arrays(tmp_path, memory) -> None:
     assert ends == pytest.approx([largest.low / 1e6, largest.value / 1e6, largest.high / 1e6])
     assert one["energy_j"] == pytest.approx(one["prefill_j"] + 6 * one["energy_per_token_j"])
     assert one["edp_js"] == pytest.approx(one["energy_j"] * one["latency_s"])
-    assert one["power_w"] == pytest.approx(one["on_chip_j"] / one["latency_s"])
+    # while busy: cycles between jobs are not in it
+    assert one["power_w"] == pytest.approx(one["on_chip_j"] / one["latency_s"], rel=5e-3)
+    assert one["power_w"] > one["on_chip_j"] / one["latency_s"]
 
 
 def test_energy_of_one_phase_is_that_of_a_run_with_only_it(tmp_path) -> None:

@@ -71,7 +71,7 @@ def test_odd_settings_survive(tmp_path) -> None:
         (tmp_path / "point.yaml").write_text(point_yaml(space, number))
         config = point_config(space, number)
         assert load_run(tmp_path / "point.yaml") == config
-        assert config.name == "yes_no_script_second_line_0"
+        assert config.name == f"yes_no_script_second_line_{number}"
 
 
 def test_records_of_defaults_are_kept(tmp_path) -> None:

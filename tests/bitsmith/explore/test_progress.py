@@ -109,10 +109,14 @@ def test_an_interrupted_study_says_how_far_it_came(stream: io.StringIO) -> None:
 def test_standard_error_and_the_size_are_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     space = Toy(size=1400)
     object.__setattr__(space, "sweep", SPACE.sweep)
-    with pytest.raises(KeyError), Bar(space, clock=Clock()):
+    with pytest.raises(KeyError), Bar(space, clock=Clock()) as bar:
+        bar.advance(table([1.0] * 3, [5.0] * 3, [0] * 3))
         raise KeyError
     assert sys.stderr.isatty() is False
-    assert capsys.readouterr().err == "bitsmith: stopped at 0 of 1,200 points (0%)\n"
+    assert capsys.readouterr().err == (
+        "bitsmith: stopped at 3 of 1,200 points (0%), 100% feasible; best latency_s 1.00 s, "
+        "tokens_per_s 5.00/s\n"
+    )
 
 
 @pytest.mark.parametrize(
