@@ -11,7 +11,7 @@ from configs.errors import InputError
 from configs.schema import RunConfig
 from sw.quantize import QuantizedModel
 
-from .hashes import code_hash, files_hash, texts_hash
+from .hashes import code_hash, files_hash, named_hash, texts_hash
 from .job import Job, Progress, silent
 from .report import write_report
 from .steps import STEPS
@@ -59,8 +59,11 @@ def step_keys(config: RunConfig) -> dict[str, str]:
     base = [code_hash(), "" if model is None else files_hash(model)]
     base.append(texts_hash(model, config.quantization))
     keys: dict[str, str] = {}
+    fits = config.technology.fits
     for step, (paths, earlier) in DEPENDS.items():
         chosen = {path: _setting(settings, path) for path in paths}
+        if step == "cost" and fits is not None:
+            chosen["fits"] = named_hash(Path(fits), fits)
         content = json.dumps([base, step, chosen, [keys[name] for name in earlier]], sort_keys=True)
         keys[step] = hashlib.sha256(content.encode()).hexdigest()
     return keys

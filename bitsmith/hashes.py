@@ -12,7 +12,9 @@ from sw.models.readers.onnx_file import OnnxFile
 from sw.models.registry import model_files, model_path
 from sw.quantize import layer_plan
 
-PROGRAM_SUFFIXES = (".py", ".cpp", ".txt")
+PROGRAM_SUFFIXES = (".py", ".cpp", ".txt", ".json", ".npz")
+#: what calibration starts from; results depend on the fits alone
+NOT_PROGRAM = "samples"
 
 
 def _digest(paths: Iterable[tuple[str, Path]]) -> str:
@@ -28,11 +30,13 @@ def _digest(paths: Iterable[tuple[str, Path]]) -> str:
 def code_hash() -> str:
     """Hash of bitsmith's own source: a changed program does not reuse old results."""
     root = Path(__file__).resolve().parent.parent
+    packages = ("configs", "sw", "hw", "sim", "costmodel", "bitsmith")
+    files = (path for name in packages for path in sorted((root / name).rglob("*")))
+    named = ((path.relative_to(root), path) for path in files if path.suffix in PROGRAM_SUFFIXES)
     return _digest(
-        (str(path.relative_to(root)), path)
-        for package in ("configs", "sw", "hw", "sim", "costmodel", "bitsmith")
-        for path in sorted((root / package).rglob("*"))
-        if path.suffix in PROGRAM_SUFFIXES and path.is_file()
+        (str(name), path)
+        for name, path in named
+        if NOT_PROGRAM not in name.parts and path.is_file()
     )
 
 

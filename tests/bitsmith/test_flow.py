@@ -91,6 +91,18 @@ def test_only_what_changed_is_done_again(config, finished) -> None:
     assert redone(quantization=coarser) == set(flow.STEPS)
 
 
+def test_fits_made_again_are_another_cost(config, tmp_path: Path) -> None:
+    """A calibration into the same folder: only the content of the fits has changed."""
+    fits = tmp_path / "sg13g2.json"
+    technology = dataclasses.replace(load_axis("technology", "sg13g2_130nm"), fits=str(tmp_path))
+    own = dataclasses.replace(config, technology=technology)
+    fits.write_text("1")
+    before = flow.step_keys(own)
+    fits.write_text("2")
+    after = flow.step_keys(own)
+    assert {step for step in before if before[step] != after[step]} == {"cost"}
+
+
 def test_interrupted_run_resumes(config, tmp_path: Path, monkeypatch) -> None:
     def stop(job, folder):
         raise KeyboardInterrupt
