@@ -25,6 +25,7 @@ from sim import Activity, gemm_activity, simulate_gemm
 from sw.compile import GemmShape, Machine, resolve_machine, worst_case_widths
 from sw.formats import get_family
 
+from ..sampled import sampled
 from .test_structure import synthesized_flip_flops
 
 ALL_STAGES = ("operands", "products", "shift")
@@ -181,7 +182,7 @@ def total(built: Machine) -> int:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", sampled(MACHINES, every=3))
 def test_flip_flops_are_exact(name, tmp_path):
     built = MACHINES[name]
     for prefix, component in parts_of(built):
