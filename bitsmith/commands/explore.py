@@ -180,7 +180,8 @@ def _error_lines(result: StudyResult) -> list[str]:
             if row.worst >= ROUNDING:
                 lines.append(
                     f"  {rung}, {row.points} points: {row.metric} off by {row.mean:.2%} on "
-                    f"average, {row.worst:.2%} at worst"
+                    f"average, {row.worst:.2%} at worst; {row.swapped} of {row.pairs} pairs "
+                    "change places"
                 )
     left = Counter(p.note for p in result.promotions if not p.figures)
     wrong = [f"  point {p.number}: {p.note}" for p in result.promotions if _is_wrong(p)]

@@ -7,7 +7,6 @@ float64; a row with a NaN or an infinity is no point and is on no front.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,39 +173,6 @@ def _below(values: Values, others: Values) -> NDArray[np.bool_]:
     return ~np.isin(np.arange(len(values)), alive)
 
 
-class Front:
-    """The front of points that come in parts; memory is that of the front and one part."""
-
-    def __init__(self, objectives: int) -> None:
-        #: of the points on the front, (points, objectives)
-        self.values: Values = np.empty((0, objectives))
-        #: their names, int64 (points,), increasing
-        self.numbers: Places = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def add(self, values: ArrayLike, numbers: ArrayLike) -> None:
-        """Take more points in: ``values`` as of :func:`front`, ``numbers`` to know them by.
-
-        Raises
-        ------
-        InputError : another number of objectives, or not one number for each point.
-        """
-        values, numbers = _matrix(values), np.asarray(numbers, np.int64)
-        if values.shape != (len(numbers), self.values.shape[1]):
-            raise InputError(
-                f"a front of {self.values.shape[1]} objectives cannot take values of the shape "
-                f"{values.shape} for {len(numbers)} points"
-            )
-        own = front(values)
-        values = np.concatenate([self.values, values[own]])
-        numbers = np.concatenate([self.numbers, numbers[own]])
-        kept = front(values)
-        kept = kept[np.argsort(numbers[kept], kind="stable")]
-        self.values, self.numbers = values[kept], numbers[kept]
-
-
 def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:
     """What the points dominate of the box below ``reference``, in the product of the units.
 
@@ -293,56 +259,3 @@ def knees(values: ArrayLike, names: Sequence[str], more: Collection[str] = ()) -
     for name, column in zip(names, values.T, strict=True):
         found[f"{'most' if name in more else 'least'} {name}"] = int(places[np.argmin(column)])
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontError:
-    """How far a rung of the fidelity ladder was off, seen from a higher one.
-
-    Attributes
-    ----------
-    points : compared: those with figures on both rungs.
-    mean, worst : relative difference per objective, of the higher rung's figure (1);
-        NaN without points.
-    swapped : pairs of points per objective that the higher rung puts in the other order.
-    left : places of points on the lower rung's front that are not on the higher rung's.
-    """
-
-    points: int
-    mean: tuple[float, ...]
-    worst: tuple[float, ...]
-    swapped: tuple[int, ...]
-    left: tuple[int, ...]
-
-    @property
-    def ranking_changed(self) -> bool:
-        """Whether any two points changed places, or any left the front."""
-        return bool(self.left) or any(self.swapped)
-
-
-def front_error(low: ArrayLike, high: ArrayLike) -> FrontError:
-    """Two rungs' figures of the same points: (points, objectives) each, less better.
-
-    Raises
-    ------
-    InputError : two shapes.
-    """
-    low, high = _matrix(low), _matrix(high)
-    if low.shape != high.shape:
-        raise InputError(f"two rungs of the same points differ: {low.shape} and {high.shape}")
-    places = np.flatnonzero(np.isfinite(low).all(1) & np.isfinite(high).all(1))
-    low, high = low[places], high[places]
-    off = np.abs(low - high)
-    # an exact zero that is met is no error, one that is missed has no relative size
-    relative = np.divide(off, np.abs(high), out=np.where(off > 0, np.inf, 0.0), where=high != 0)
-    gone = np.setdiff1d(front(low), front(high))
-    # by pair of points and objective: the two rungs put them in opposite orders
-    turned = np.sign(low[:, None] - low) * np.sign(high[:, None] - high) < 0
-    none = (np.nan,) * low.shape[1]
-    return FrontError(
-        points=len(places),
-        mean=tuple(relative.mean(0).tolist()) if len(places) else none,
-        worst=tuple(relative.max(0).tolist()) if len(places) else none,
-        swapped=tuple((turned.sum((0, 1)) // 2).tolist()),
-        left=tuple(places[gone].tolist()),
-    )

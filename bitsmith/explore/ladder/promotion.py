@@ -1,8 +1,8 @@
 """What a rung of the fidelity ladder found of a point, and how far the rung below was off."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def relative_error(lower: float, figure: float) -> float:
     """``lower / figure - 1``; 0 where both are 0, infinite where only ``figure`` is."""
     if lower == figure:
         return 0.0
-    return (lower - figure) / abs(figure) if figure else inf
+    return (lower - figure) / abs(figure) if figure else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class ErrorRow:
     Attributes
     ----------
     mean, worst : of the relative errors' absolute values.
+    swapped : pairs of points that the rungs below put in the other order.
     """
 
     rung: str
@@ -77,21 +78,33 @@ class ErrorRow:
     points: int
     mean: float
     worst: float
+    swapped: int
+
+    @property
+    def pairs(self) -> int:
+        return math.comb(self.points, 2)
 
 
 def summary(promotions: Iterable[Promotion]) -> list[ErrorRow]:
     """The front's error: a row per rung and metric, rungs in their order."""
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[Promotion]] = {}
     for promotion in sorted(promotions, key=lambda p: RUNGS.index(p.rung)):
-        for metric, error in promotion.errors.items():
-            found.setdefault((promotion.rung, metric), []).append(abs(error))
-    return [
-        ErrorRow(
-            rung=rung,
-            metric=metric,
-            points=len(errors),
-            mean=float(np.mean(errors)),
-            worst=max(errors),
-        )
-        for (rung, metric), errors in found.items()
-    ]
+        for metric in promotion.errors:
+            found.setdefault((promotion.rung, metric), []).append(promotion)
+    return [_row(rung, metric, points) for (rung, metric), points in found.items()]
+
+
+def _row(rung: str, metric: str, promotions: Sequence[Promotion]) -> ErrorRow:
+    errors = [abs(p.errors[metric]) for p in promotions]
+    low, high = (
+        np.array([getattr(p, which)[metric] for p in promotions]) for which in ("lower", "figures")
+    )
+    turned = np.sign(low[:, None] - low) * np.sign(high[:, None] - high) < 0
+    return ErrorRow(
+        rung=rung,
+        metric=metric,
+        points=len(errors),
+        mean=float(np.mean(errors)),
+        worst=max(errors),
+        swapped=int(np.triu(turned).sum()),
+    )

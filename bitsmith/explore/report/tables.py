@@ -137,7 +137,14 @@ def _of_baseline(metrics: Mapping[str, float], name: str) -> str:
 def ladder_section(result: StudyResult) -> Markup:
     """What higher rungs found, and by how much the rungs below were off."""
     errors = [
-        (row.rung, row.metric, count(row.points), percent(row.mean, 2), percent(row.worst, 2))
+        (
+            row.rung,
+            row.metric,
+            count(row.points),
+            percent(row.mean, 2),
+            percent(row.worst, 2),
+            f"{row.swapped} of {row.pairs}",
+        )
         for row in summary(result.promotions)
     ]
     steps = [row for promotion in result.promotions for row in _steps(promotion)]
@@ -154,7 +161,11 @@ def ladder_section(result: StudyResult) -> Markup:
             "Every figure of the front is the model's. Some points were computed again by slower "
             "and more faithful means; the difference is that of the faster figure from the slower."
         ),
-        table(("rung", "metric", "points", "mean difference", "worst"), errors, text_columns=2),
+        table(
+            ("rung", "metric", "points", "mean difference", "worst", "pairs that change places"),
+            errors,
+            text_columns=2,
+        ),
         tag(
             "details",
             tag("summary", f"Every figure, {count(len(steps))} rows"),

@@ -115,6 +115,17 @@ def test_summary_has_mean_and_worst_of_every_metric_in_the_order_of_rungs():
         ("stepped", "y", 1, 0.5, 0.5),
         ("rtl", "x", 2, pytest.approx(0.15), pytest.approx(0.2)),
     ]
+    assert [(row.swapped, row.pairs) for row in found] == [(0, 0), (0, 0), (0, 1)]
+
+
+def test_pairs_that_change_places():
+    """Of 3, 1, 2, 2 by the model, 1, 2, 3, 2 above it: both of the equal ones keep theirs."""
+    low, high = (3.0, 1.0, 2.0, 2.0), (1.0, 2.0, 3.0, 2.0)
+    (row,) = summary(
+        promotion(number=number, figures={"x": b}, lower={"x": a})
+        for number, (a, b) in enumerate(zip(low, high, strict=True))
+    )
+    assert (row.points, row.swapped, row.pairs) == (4, 3, 6)
 
 
 # which points climb

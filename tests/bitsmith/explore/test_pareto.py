@@ -1,17 +1,12 @@
 """Fronts against their definition, volumes against Optuna's, and the points that have names."""
 
-from random import Random
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitsmith.explore.pareto import (
-    Front,
-    FrontError,
     front,
-    front_error,
     hypervolume,
     knees,
     minimised,
@@ -107,28 +102,6 @@ def test_no_points_no_front() -> None:
     assert front([[np.nan, 1.0]]).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
-@given(points(ANY), st.integers(1, 15), st.randoms(use_true_random=False))
-def test_parts_have_the_front_of_the_whole(values: np.ndarray, step: int, random: Random) -> None:
-    """Whatever the parts and their order, with numbers that are not places."""
-    numbers = np.array(random.sample(range(10**9), len(values)), np.int64)
-    whole = Front(values.shape[1])
-    for start in range(0, len(values), step):
-        whole.add(values[start : start + step], numbers[start : start + step])
-    places = np.array(by_definition(values), int)
-    places = places[np.argsort(numbers[places])]
-    assert whole.numbers.tolist() == numbers[places].tolist()
-    assert np.array_equal(whole.values, values[places])
-    assert len(whole) == len(places)
-
-
-def test_a_part_of_another_shape_is_refused() -> None:
-    with pytest.raises(InputError, match="front of 2 objectives cannot take"):
-        Front(2).add([[1.0, 2.0, 3.0]], [0])
-    with pytest.raises(InputError, match="for 2 points"):
-        Front(2).add([[1.0, 2.0]], [0, 1])
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     points(st.integers(-3, 9).map(float), most=3),
@@ -210,39 +183,6 @@ def test_values_of_both_signs_and_single_points_have_knees() -> None:
 def test_a_dominated_point_has_no_name() -> None:
     """(1, 9) ties for the least a, but (1, 5) is no worse in a and better in b."""
     assert knees([[1.0, 9.0], [1.0, 5.0], [5.0, 1.0]], ["a", "b"])["least a"] == 1
-
-
-def test_front_error() -> None:
-    low = [[1.0, 8.0], [2.0, 4.0], [4.0, 2.0], [8.0, 1.0], [np.nan, 0.0]]
-    high = [[1.0, 10.0], [2.5, 4.0], [4.0, 4.0], [8.0, 1.0], [0.0, 0.0]]
-    error = front_error(low, high)
-    assert error == FrontError(
-        points=4,
-        mean=pytest.approx((0.2 / 4, (0.2 + 0.5) / 4)),
-        worst=pytest.approx((0.2, 0.5)),
-        swapped=(0, 0),
-        left=(2,),
-    )
-    assert error.ranking_changed
-
-
-def test_front_error_counts_pairs_that_change_places() -> None:
-    error = front_error([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]], [[2.0, 3.0], [1.0, 2.0], [0.0, 2.0]])
-    assert error.swapped == (3, 0)
-    # a point's number is its place, those without figures included
-    assert error.left == (0, 1)
-    shifted = front_error([[np.nan, 0.0], [1.0, 2.0], [2.0, 1.0]], [[1.0, 1], [9, 9], [1, 1]])
-    assert shifted.left == (1,)
-
-
-def test_rungs_that_agree_have_no_error() -> None:
-    error = front_error([[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]])
-    assert error.mean == error.worst == (0.0, 0.0)
-    assert not error.ranking_changed
-    assert front_error([[1.0]], [[0.0]]).worst == (np.inf,)
-    assert np.isnan(front_error([[np.nan]], [[0.0]]).mean).all()
-    with pytest.raises(InputError, match="differ"):
-        front_error([[1.0]], [[1.0, 2.0]])
 
 
 def test_minimised() -> None:
