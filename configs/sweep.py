@@ -188,8 +188,9 @@ def _ratios(first: float, last: float, count: float) -> tuple[float, ...]:
     if not isinstance(count, int):
         raise InputError(f"the count is {count!r}, expected an integer")
     check_range("the count", count, 2, MAX_VALUES)
-    ratio = math.log(last / first) / (count - 1)
-    inner = (float(f"{first * math.exp(ratio * place):.12g}") for place in range(1, count - 1))
+    start, stop = math.log(first), math.log(last)
+    step = (stop - start) / (count - 1)
+    inner = (float(f"{math.exp(start + step * place):.12g}") for place in range(1, count - 1))
     return _whole((first, *inner, last), (first, last))
 
 

@@ -37,6 +37,21 @@ def _on_cluster(study: str, factory: bytes, code: str, item: Any) -> Table:
     return evaluated(_THREAD.runner, item)
 
 
+def _check_address(dask: Any, address: str) -> None:
+    """Refuse what has no port, which Dask would look for until its time is up.
+
+    Raises
+    ------
+    InputError : no host and port.
+    """
+    try:
+        scheme, place = dask.comm.parse_address(address)
+        if scheme in ("tcp", "tls", "ws", "wss"):
+            dask.comm.parse_host_port(place)
+    except ValueError as error:
+        raise InputError(f"'{address}' is no address of a Dask scheduler: {error}") from None
+
+
 class Cluster:
     """A Dask cluster.
 
@@ -49,6 +64,7 @@ class Cluster:
             import distributed
         except ImportError:
             raise InputError("a scheduler needs Dask: pip install 'bitsmith[cluster]'") from None
+        _check_address(distributed, address)
         self._dask = distributed
         self._address = address
         self._factory = pickle.dumps(factory)

@@ -120,6 +120,13 @@ def test_wrong_engines(toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None
         firsts(run_chunks(toy.Runner, [], scheduler="tcp://127.0.0.1:1"))
 
 
+@pytest.mark.parametrize("address", ["nonsense", "tcp://host", "tcp://host:port", "tcp://", ""])
+def test_an_address_without_a_port_is_refused_at_once(toy: ModuleType, address: str) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(InputError, match="is no address of a Dask scheduler: "):
+        firsts(run_chunks(toy.Runner, [], scheduler=address))
+
+
 class Numbers:
     """A runner that says nothing of its points."""
 
