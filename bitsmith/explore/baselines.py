@@ -1,18 +1,15 @@
 """Accelerators of the literature on a sweep's workload, memory and technology."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from configs.accelerator import AcceleratorConfig
 from configs.errors import InputError, unknown_name
 from configs.schema import QuantizationConfig, RunConfig, load_axis
-from costmodel import CostReport, Estimate, cost
-from sim.activity import Activity
-from sim.results import PhaseTiming, Traffic
 
 from ..baselines import COMPARED, GROUP_SIZE, Competitor
 from ..job import Job
+from .alone import metrics_alone
 from .quality import Quality, quality_of
 from .result import Baseline
 from .space import Space
@@ -25,8 +22,6 @@ LITERATURE = {
     "olive": "OliVe",
     "bitmod": "BitMoD",
 }
-#: J in a pJ, mm2 in a um2
-PICO, MM2 = 1e-12, 1e-6
 
 
 def check_baselines(space: Space) -> None:
@@ -79,7 +74,7 @@ def _baseline(base: RunConfig, one: Competitor) -> Baseline:
         quality = quality_of(prefill.job.config)
         return Baseline(
             name=name,
-            metrics=_metrics(prefill, decode) | _quality_metrics(quality),
+            metrics=metrics_alone(prefill.job, decode.job) | _quality_metrics(quality),
             note=_note(prefill, decode, quality),
             quoted=quality is not None and quality.quoted,
         )
@@ -105,68 +100,6 @@ class _Half:
         if allowed < array.clock_mhz:
             job = Job(replace(config, accelerator=replace(array, clock_mhz=allowed)))
         return cls(job=job, asked_mhz=array.clock_mhz)
-
-    @property
-    def hz(self) -> float:
-        """Clock."""
-        return self.job.config.accelerator.clock_mhz * 1e6
-
-    def seconds(self, phases: Iterable[PhaseTiming]) -> float:
-        """Time of phases on this array."""
-        return sum(phase.cycles for phase in phases) / self.hz
-
-    def cost(self, phases: tuple[PhaseTiming, ...]) -> CostReport | None:
-        """Area, and energy of the phases; None for no phases."""
-        if not phases:
-            return None
-        memory = self.job.config.memory
-        traffic = sum((phase.traffic for phase in phases), start=Traffic())
-        return cost(
-            self.job.machine,
-            sum((phase.activity for phase in phases), start=Activity()),
-            self.job.technology,
-            memory=memory,
-            traffic=None if memory is None else traffic,
-        )
-
-
-def _metrics(prefill: _Half, decode: _Half) -> dict[str, float]:
-    """The prefill on its array and the decode steps on theirs, as metrics of one point."""
-    first, then = prefill.job.timing.prefill, decode.job.timing.decode
-    workload = decode.job.timing.workload
-    steps, tokens = workload.decode_steps, workload.decode_steps * workload.batch
-    times = (prefill.seconds(first), decode.seconds(then))
-    costs = [half.cost(phases) for half, phases in ((prefill, first), (decode, then))]
-    done = [report for report in costs if report is not None]
-    energy = Estimate.total(report.energy for report in done)
-    on_chip = Estimate.total(report.energy_at("on_chip") for report in done)
-    peak = sum(p.report.peak_macs_per_cycle * p.cycles for p in (*first, *then))
-    found = {
-        "latency_s": sum(times),
-        "utilization": sum(p.activity.macs for p in (*first, *then)) / peak,
-        "dram_bytes": float(sum(p.traffic.total_bytes for p in (*first, *then))),
-        "edp_js": energy.value * PICO * sum(times),
-        "power_w": on_chip.value * PICO / sum(report.time_s for report in done),
-        **_interval("energy_j", energy.times(PICO)),
-        **_interval("on_chip_j", on_chip.times(PICO)),
-        **_interval("area_mm2", max((r.area for r in done), key=_expected).times(MM2)),
-        **_interval("max_mhz", min((r.logic_fmax for r in done), key=_expected)),
-    }
-    if costs[0] is not None:
-        found |= {"prefill_s": times[0], **_interval("prefill_j", costs[0].energy.times(PICO))}
-    if costs[1] is not None:
-        found |= {"s_per_token": times[1] / steps, "tokens_per_s": tokens / times[1]}
-        found |= _interval("energy_per_token_j", costs[1].energy.times(PICO).per(tokens))
-    return found
-
-
-def _expected(estimate: Estimate) -> float:
-    return estimate.value
-
-
-def _interval(name: str, estimate: Estimate) -> dict[str, float]:
-    ends = {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return {name: estimate.value, **ends}
 
 
 def _quality_metrics(quality: Quality | None) -> dict[str, float]:

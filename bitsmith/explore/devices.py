@@ -16,23 +16,38 @@ from sw.compile import Machine
 METRIC = {"lut": "luts", "flip_flops": "flip_flops", "bram": "block_rams", "dsp": "dsps"}
 
 
-def predicted(machine: Machine, family: str) -> FpgaEstimate:
-    """Cells of a machine; without multiplier blocks where the family has no model of such.
+def predicted(machine: Machine, family: str) -> tuple[FpgaEstimate, bool]:
+    """Cells of a machine, and whether products may be in multiplier blocks.
+
+    They may not where the family has no model of such.
 
     Raises
     ------
     InputError : no predictor of the family.
     """
     try:
-        return predict(machine, family)
+        return predict(machine, family), True
     except InputError:
-        return predict(machine, family, dsp=False)
+        return predict(machine, family, dsp=False), False
+
+
+def cells(found: FpgaEstimate) -> dict[str, float]:
+    """Look-up tables with limits, flip-flops, block RAMs and multiplier blocks, by metric."""
+    lut = found.lut
+    return {
+        "luts": lut.value,
+        "luts_low": lut.low,
+        "luts_high": lut.high,
+        "flip_flops": found.flip_flops.value,
+        "block_rams": float(found.bram),
+        "dsps": float(found.dsp),
+    }
 
 
 def fpga_metrics(
     machine: Machine, columns: Mapping[str, Column], device: str
 ) -> dict[str, NDArray[np.float64]]:
-    """Look-up tables with limits, flip-flops, block RAMs and multiplier blocks of every point.
+    """Cells of every point.
 
     Each different machine is predicted once: block RAMs and the tables of queues are rounded up to
     whole ones, so that nothing can be interpolated.
@@ -48,12 +63,10 @@ def fpga_metrics(
     rows = []
     for values in each.tolist():
         settings = dict(zip(names, values, strict=True))
-        one = predicted(replace(machine, accelerator=replace(array, **settings)), family)
-        lut = one.lut
-        rows.append((lut.value, lut.low, lut.high, one.flip_flops.value, one.bram, one.dsp))
-    found = np.array(rows, dtype=np.float64)[places.ravel()]
-    kinds = ("luts", "luts_low", "luts_high", "flip_flops", "block_rams", "dsps")
-    return {kind: np.ascontiguousarray(found[:, i]) for i, kind in enumerate(kinds)}
+        one, _ = predicted(replace(machine, accelerator=replace(array, **settings)), family)
+        rows.append(cells(one))
+    places = places.ravel()
+    return {name: np.array([row[name] for row in rows])[places] for name in rows[0]}
 
 
 def fits(metrics: Mapping[str, NDArray[np.float64]], device: str) -> NDArray[np.bool_]:

@@ -3,23 +3,20 @@
 from dataclasses import fields
 
 from bitsmith.job import Job
-from configs.errors import InputError
 from costmodel.calibration.components import COMPONENTS
 from costmodel.fpga.families import Resources
-from costmodel.fpga.predict import predict
 from costmodel.fpga.targets import find_target
 from costmodel.fpga.yosys import map_cells
 from hw.emit import to_rtlil, without_collision_checks
 from sw.compile import Machine
 
+from ..devices import METRIC, cells, predicted
 from .cut import instance_text, shrunk
 from .promotion import Found
 
 _TOP = "measured"
 #: lanes of all PEs of the array that is synthesized
 MOST_LANES = 64
-#: the metric of each kind of cell
-METRIC = {"lut": "luts", "flip_flops": "flip_flops", "bram": "block_rams", "dsp": "dsps"}
 
 
 def synthesized(machine: Machine, family: str, *, dsp: bool) -> Resources:
@@ -43,23 +40,14 @@ def climb_fpga(job: Job, device: str, *, most_lanes: int = MOST_LANES) -> Found:
     InputError : unknown device, or no predictor of its family.
     """
     target = find_target(device)
-    machine, dsp = shrunk(job.machine, most_lanes), True
-    try:
-        predicted = predict(machine, target.family)
-    except InputError:
-        # no model of products in multiplier blocks
-        predicted, dsp = predict(machine, target.family, dsp=False), False
+    machine = shrunk(job.machine, most_lanes)
+    estimate, dsp = predicted(machine, target.family)
     used = synthesized(machine, target.family, dsp=dsp)
     figures = {name: float(getattr(used, kind)) for kind, name in METRIC.items()}
-    lower = {
-        "luts": predicted.lut.value,
-        "flip_flops": predicted.flip_flops.value,
-        "block_rams": float(predicted.bram),
-        "dsps": float(predicted.dsp),
-    }
     blocks = "with" if dsp else "without"
     note = (
         f"core and tile buffers of {instance_text(job.machine, machine)} for {target.name}, "
         f"{blocks} multiplier blocks, not placed"
     )
+    lower = {name: value for name, value in cells(estimate).items() if name in figures}
     return Found(figures=figures, lower=lower, note=note)

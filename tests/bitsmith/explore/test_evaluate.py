@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitsmith.explore.alone import metrics_alone
 from bitsmith.explore.evaluate import SHARED, TOO_FAST, Evaluator
-from bitsmith.explore.ladder.stepped import point_figures
 from bitsmith.explore.quality import Quality
 from bitsmith.explore.space import VECTOR, Space
 from bitsmith.explore.table import Table
@@ -91,7 +91,7 @@ def alone(space: Space, number: int) -> dict[str, float]:
         "on_chip_j": report.energy_at("on_chip").times(1e-12),
         "max_mhz": report.logic_fmax,
     }
-    found = point_figures(job)
+    found = metrics_alone(job, job)
     for name, estimate in ranges.items():
         found |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     machine = job.machine

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from benchmarks.synthesis import LIBERTY
+from bitsmith.explore.alone import metrics_alone
 from bitsmith.explore.evaluate import Evaluator
 from bitsmith.explore.ladder import Promotion, climb, climbing, promote, spread, summary, synthesis
 from bitsmith.explore.ladder.cut import cut_jobs, instance_text, modelled_cycles, shrunk
 from bitsmith.explore.ladder.fpga import climb_fpga
 from bitsmith.explore.ladder.promotion import Found
 from bitsmith.explore.ladder.rtl import climb_rtl
-from bitsmith.explore.ladder.stepped import point_figures
 from bitsmith.explore.space import Space
 from bitsmith.explore.table import Table
 from bitsmith.job import Job
@@ -354,7 +354,8 @@ def test_a_workload_without_decode_steps_has_no_figures_of_them():
     base = space().sweep.base | {
         "workload": {"architecture": MODEL, "prefill_tokens": 2, "decode_tokens": 0}
     }
-    assert not {"s_per_token", "energy_per_token_j"} & set(point_figures(job(base=base)))
+    alone = job(base=base)
+    assert not {"s_per_token", "energy_per_token_j"} & set(metrics_alone(alone, alone))
 
 
 def test_modelled_cycles_are_the_simulators():
