@@ -1,6 +1,5 @@
 """Commands about quantized models: quantize, export, compare, accuracy."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError, unknown_name
+from configs.files import replacing
 from configs.schema import load_comparison
 from sw.models import apply_recipe, load_model
 from sw.models.export import export_file, export_folder
@@ -131,10 +131,8 @@ def _save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write an archive whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            temporary = Path(scratch) / "arrays.npz"
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-            temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(f"--output: cannot write '{path}': {error.strerror}") from None
 

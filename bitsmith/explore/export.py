@@ -5,7 +5,6 @@ import functools
 import importlib
 import io
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
@@ -17,6 +16,7 @@ import yaml
 
 from configs.errors import InputError
 from configs.expressions import written
+from configs.files import replacing
 from configs.load import preset_folder, preset_names
 from configs.schema import AXES, RUN_AXES, RunConfig, load_axis
 
@@ -262,15 +262,12 @@ def write_parquet(path: Path, result: StudyResult) -> Path:
 
 def _replaced(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` make a file beside ``path``, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _csv_file(path: Path, result: StudyResult) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
-from configs.files import replace_file
+from configs.files import replace_file, replacing
 
 from ..hashes import code_hash
 from .lock import Lock
@@ -244,15 +244,10 @@ def _check_owner(folder: Path, study: dict[str, str]) -> None:
 
 def _write(path: Path, data: Any) -> None:
     """Write a file so that it is on the disk, whole, when its name appears."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the name, too

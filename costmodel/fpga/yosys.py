@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import tempfile
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache import cache_folder
+from configs.files import replace_file
 from hw.emit import run_yosys
 
 from .families import FAMILIES
@@ -28,9 +28,7 @@ def content_hash(*parts: str | bytes) -> str:
 def keep(path: Path, content: bytes) -> None:
     """Write a whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+    replace_file(path, content)
 
 
 def statistics(lines: list[str], source: str, liberty: Path | None = None) -> dict[str, Any]:

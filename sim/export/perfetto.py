@@ -6,7 +6,6 @@ microsecond of the trace is one clock cycle, whatever the clock.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
+from configs.files import replacing
 
 from ..trace import KINDS, Trace
 
@@ -77,15 +77,11 @@ def write_perfetto(
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under ``path`` when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="ascii") as file:
+        with replacing(path) as temporary, temporary.open("w", encoding="ascii") as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _meta(what: str, pid: int, tid: int, **arguments: str | int) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from configs.errors import InputError
+from configs.files import replacing
 from sw.quantize import QuantizedModel
 
 from .apply import prepared_model
@@ -108,22 +109,21 @@ def export_file(
         raise InputError("transforms changed more than the layers: export the model to a folder")
     if path.suffix == ".onnx" and dtype != "float32":
         raise InputError(f"an .onnx file is written in float32, not {dtype}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".onnx":
-            _write_onnx(model_path(source), quantized, temporary)
-        elif path.suffix == ".safetensors":
-            layers = {name: m.dequantize(np.float32) for name, m in quantized.layers.items()}
-            save_file({name: _narrowed(name, m, dtype) for name, m in layers.items()}, temporary)
-        else:
-            raise InputError(f"--output: '{path}' ends neither in .safetensors nor in .onnx")
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            if path.suffix == ".onnx":
+                _write_onnx(model_path(source), quantized, temporary)
+            elif path.suffix == ".safetensors":
+                layers = {name: m.dequantize(np.float32) for name, m in quantized.layers.items()}
+                save_file(
+                    {name: _narrowed(name, m, dtype) for name, m in layers.items()}, temporary
+                )
+            else:
+                raise InputError(f"--output: '{path}' ends neither in .safetensors nor in .onnx")
+            temporary.chmod(0o644)
     except OSError as error:
         raise InputError(f"--output: cannot write '{path}': {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_onnx(source: Path, quantized: QuantizedModel, target: Path) -> None:
