@@ -27,7 +27,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.skipping
 	$(BIN)/python -m benchmarks.cost_speed
-	$(BIN)/python -m benchmarks.explore_speed
+	$(BIN)/python -m benchmarks.explore_speed --peer
 	$(BIN)/python -m benchmarks.anchors
 	$(BIN)/python -m benchmarks.bounds_speed
 	$(BIN)/python -m benchmarks.orders

@@ -3,8 +3,9 @@
 Every point is all of Llama-3-8B, prefill and decode steps, behind LPDDR5, with cycles, energy, area
 and clock, exactly as :class:`bitsmith.job.Job` of it alone. Two processes share the points, as
 workers of a study do. Processor time counts, which other work on the machine does not change much;
-wall time is beside it. With ``--peer``, ZigZag takes the same distinct GEMMs as one point, on
-hardware of its own, in the same run.
+wall time is beside it. With ``--peer``, ZigZag and AccelForge take the distinct GEMMs of one point,
+on hardware of their own, in the same run. They search mappings; a point here has its schedule, and
+shares what the points of a study have in common.
 """
 
 import argparse
@@ -12,15 +13,15 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.peers import zigzag
-from benchmarks.peers.measure import PeerError
+from benchmarks.peers import accelforge, zigzag
+from benchmarks.peers.measure import Measurement, row_of
 from bitsmith.explore import evaluate
 from bitsmith.explore.space import Chunk, Space
 from bitsmith.job import Job
@@ -28,9 +29,13 @@ from configs.sweep import SweepConfig
 from sim import points as sim_points
 from sw.workloads import Gemm
 
-#: points per minute on two cores, and how many times ZigZag's processor time a point may take less
+#: points per minute on two cores, and how many times less processor time than a peer a point takes
 TARGET_PER_MINUTE, TARGET_TIMES = 1e6, 1000
 PROCESSES = 2
+PEERS: dict[str, Callable[[Sequence[Gemm]], Measurement]] = {
+    zigzag.NAME: zigzag.measure,
+    accelforge.NAME: accelforge.measure,
+}
 #: what is timed inside: the part's name, and the function as it is found there
 PARTS: dict[str, tuple[Any, str]] = {
     "time: columns of jobs, rates, activity": (evaluate, "workload_points"),
@@ -136,19 +141,38 @@ def measure(side: int, lanes: list[int], queues: list[int]) -> dict[str, Any]:
     }
 
 
-def peer() -> dict[str, Any]:
-    """ZigZag on the distinct GEMMs of one point; the imports are not counted."""
+def distinct_gemms() -> list[Gemm]:
+    """The GEMMs of one point, prefill and decode, each size once."""
     asked = space(1, [4], [4])
     workload = Job(config=asked.config(asked.settings(0))).timed_workload
     distinct: dict[tuple[int, int, int], Gemm] = {}
     for gemm in (*workload.prefill, *workload.decode):
         distinct.setdefault((gemm.m, gemm.n, gemm.k), gemm)
-    gemms = [replace(gemm, name=f"gemm_{i}") for i, gemm in enumerate(distinct.values())]
-    try:
-        found = zigzag.measure(gemms)
-    except PeerError as error:
-        return {"zigzag_error": str(error)}
-    return {"zigzag_gemms": len(gemms), "zigzag_cpu_s_per_point": round(found.work_s, 2)}
+    return [replace(gemm, name=f"gemm_{i}") for i, gemm in enumerate(distinct.values())]
+
+
+def peers(cpu_us_per_point: float) -> dict[str, Any]:
+    """Rows of the peers on the GEMMs of one point; ``times`` leaves out what they import."""
+    gemms = distinct_gemms()
+    rows = [row_of(name, "point", measure_peer, gemms) for name, measure_peer in PEERS.items()]
+    for row in rows:
+        if row["measured"]:
+            row["times"] = round(row["work_s"] * 1e6 / cpu_us_per_point)
+    return {"peer_gemms": len(gemms), "peers": rows, "target_times": TARGET_TIMES}
+
+
+def print_peers(found: dict[str, Any]) -> None:
+    """A line for every peer."""
+    for row in found["peers"]:
+        if not row["measured"]:
+            print(f"{row['tool']}: {row['reason']}")
+            continue
+        print(
+            f"{row['tool']}: {row['work_s']:.2f} s of processor time (and {row['import_s']:.2f} s "
+            f"of imports) for the {found['peer_gemms']} distinct GEMMs of one point, "
+            f"{row['cycles']:,} cycles; {row['times']:,} times as long "
+            f"(target {found['target_times']:,})"
+        )
 
 
 def main() -> None:
@@ -157,15 +181,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96, help="largest number of rows and columns")
     parser.add_argument("--lanes", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--queues", type=int, nargs="+", default=[4, 8], help="beats of a queue")
-    parser.add_argument("--peer", action="store_true", help="ZigZag too; installs it once")
+    parser.add_argument(
+        "--peer", action="store_true", help="ZigZag and AccelForge too; installs them once"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     found = measure(options.side, options.lanes, options.queues)
     if options.peer:
-        found |= peer()
-        if cpu_s := found.get("zigzag_cpu_s_per_point"):
-            found["times_zigzag"] = round(cpu_s * 1e6 / found["cpu_us_per_point"])
-            found["target_times_zigzag"] = TARGET_TIMES
+        found |= peers(found["cpu_us_per_point"])
     if options.json:
         print(json.dumps(found, indent=1))
         return
@@ -177,13 +200,8 @@ def main() -> None:
     )
     for part, us in found["cpu_us"].items():
         print(f"  {us:8.2f} us  {part}")
-    if "zigzag_error" in found:
-        print(f"ZigZag: {found['zigzag_error']}")
-    elif options.peer:
-        print(
-            f"ZigZag: {found['zigzag_cpu_s_per_point']} s for the {found['zigzag_gemms']} distinct "
-            f"GEMMs of one point, {found['times_zigzag']:,} times as long (target {TARGET_TIMES:,})"
-        )
+    if options.peer:
+        print_peers(found)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The simulator beside ZigZag and SCALE-Sim: same GEMMs, same machine, same run."""
+"""The simulator beside ZigZag, AccelForge and SCALE-Sim: same GEMMs, same run."""

@@ -14,39 +14,23 @@ from typing import Any
 from configs.errors import InputError
 from sw.workloads import Gemm
 
-from . import scalesim, zigzag
+from . import accelforge, scalesim, zigzag
 from .cases import cases
-from .measure import Measurement, PeerError, run
+from .measure import Measurement, PeerError, row_of, run
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = 1000
 #: peer -> how it is measured, and on which cases; one decode GEMM of SCALE-Sim takes minutes
 PEERS: dict[str, tuple[Callable[[Sequence[Gemm]], Measurement], tuple[str, ...]]] = {
     zigzag.NAME: (zigzag.measure, ("layer_prefill", "layer_decode")),
+    accelforge.NAME: (accelforge.measure, ("layer_prefill", "layer_decode")),
     scalesim.NAME: (scalesim.measure, ("q_proj_decode",)),
 }
 DIFFERENCES = """\
 bitsmith: its own RTL's cycles (equal to the RTL where that is tested), a given schedule, DRAM of \
 64 B/cycle; zigzag: analytic, searches the loop order (and gives energy), DRAM of 8 B/cycle; \
+accelforge: analytic, searches all mappings (for time alone), DRAM of 64 B/cycle; \
 scalesim: a systolic array's addresses cycle by cycle, no DRAM stalls."""
-
-
-def _peer(name: str, case: str, gemms: Sequence[Gemm]) -> dict[str, Any]:
-    """One row; without figures where the peer cannot be measured."""
-    row: dict[str, Any] = {"tool": name, "case": case, "measured": False}
-    try:
-        found = PEERS[name][0](gemms)
-    except PeerError as error:
-        return row | {"reason": str(error)}
-    return row | {
-        "measured": True,
-        "cpu_s": found.usage.cpu_s,
-        "import_s": found.import_s,
-        "work_s": found.work_s,
-        "wall_s": found.usage.wall_s,
-        "peak_mb": found.usage.peak_mb,
-        "cycles": found.cycles,
-    }
 
 
 def _ours(case: str, repeats: int) -> dict[str, Any]:
@@ -91,11 +75,12 @@ def measure(skip: Sequence[str], repeats: int) -> dict[str, Any]:
     """
     every = cases()
     rows, ratios = [], []
-    for peer, (_, names) in PEERS.items():
+    for peer, (measure_peer, names) in PEERS.items():
         theirs: dict[str, Any] = {"measured": True}
         for name in names if peer not in skip else ():
             # what could not be installed for one case cannot be for the next
-            theirs = _peer(peer, name, every[name].gemms) if theirs["measured"] else theirs
+            if theirs["measured"]:
+                theirs = row_of(peer, name, measure_peer, every[name].gemms)
             ours = _ours(name, repeats)
             rows += [theirs | {"case": name}, ours]
             if theirs["measured"]:
@@ -104,10 +89,10 @@ def measure(skip: Sequence[str], repeats: int) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(f"{'tool':10}{'case':15}{'CPU s':>9}{'import':>8}{'work':>10}", end="")
+    print(f"{'tool':12}{'case':15}{'CPU s':>9}{'import':>8}{'work':>10}", end="")
     print(f"{'wall s':>9}{'peak MB':>9}{'cycles':>14}")
     for row in found["rows"]:
-        print(f"{row['tool']:10}{row['case']:15}", end="")
+        print(f"{row['tool']:12}{row['case']:15}", end="")
         if not row["measured"]:
             print(f"{'not measured':>27}")
             continue

@@ -4,9 +4,12 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from sw.workloads import Gemm
 
 
 class PeerError(Exception):
@@ -93,3 +96,49 @@ def run(command: Sequence[str | Path], folder: Path) -> Usage:
         peak_mb=used.ru_maxrss * 1024 / 1e6,
         output=output,
     )
+
+
+def run_script(
+    python: Path, script: Path, arguments: Sequence[str], folder: Path
+) -> tuple[float, Usage]:
+    """CPU seconds of a script that only imports its tool, then its use with ``arguments``.
+
+    Raises
+    ------
+    PeerError : as :func:`run`.
+    """
+    command = [python, "-I", script]
+    return run(command, folder).cpu_s, run([*command, *arguments], folder)
+
+
+def printed_cycles(tool: str, usage: Usage) -> int:
+    """The number on the last line of the output.
+
+    Raises
+    ------
+    PeerError : there is none.
+    """
+    try:
+        return int(usage.output.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise PeerError(f"{tool} printed no cycles") from None
+
+
+def row_of(
+    tool: str, case: str, measure: Callable[[Sequence[Gemm]], Measurement], gemms: Sequence[Gemm]
+) -> dict[str, Any]:
+    """One case on one tool for tables and JSON; without figures where it cannot be measured."""
+    found: dict[str, Any] = {"tool": tool, "case": case, "measured": False}
+    try:
+        measured = measure(gemms)
+    except PeerError as error:
+        return found | {"reason": str(error)}
+    return found | {
+        "measured": True,
+        "cpu_s": measured.usage.cpu_s,
+        "import_s": measured.import_s,
+        "work_s": measured.work_s,
+        "wall_s": measured.usage.wall_s,
+        "peak_mb": measured.usage.peak_mb,
+        "cycles": measured.cycles,
+    }

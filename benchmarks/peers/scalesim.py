@@ -9,7 +9,7 @@ from typing import Literal
 from sw.workloads import Gemm
 
 from .environments import python_of
-from .measure import Measurement, PeerError, run
+from .measure import Measurement, PeerError, run_script
 
 NAME = "scalesim"
 ROWS = COLS = 32
@@ -116,10 +116,9 @@ def simulate(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         files = _write(folder, gemms, rows, cols, dataflow)
-        idle = run([python, "-I", _SCRIPT], folder)
-        usage = run([python, "-I", _SCRIPT, *files], folder)
+        import_s, usage = run_script(python, _SCRIPT, files, folder)
         cycles = _reported(folder)
-    return Measurement(import_s=idle.cpu_s, usage=usage, cycles=sum(cycles)), cycles
+    return Measurement(import_s=import_s, usage=usage, cycles=sum(cycles)), cycles
 
 
 def measure(gemms: Sequence[Gemm]) -> Measurement:

@@ -10,7 +10,7 @@ import yaml
 from sw.workloads import Gemm
 
 from .environments import python_of
-from .measure import Measurement, PeerError, run
+from .measure import Measurement, printed_cycles, run_script
 
 NAME = "zigzag"
 _SCRIPT = Path(__file__).parent / "inside_zigzag.py"
@@ -43,10 +43,5 @@ def measure(gemms: Sequence[Gemm]) -> Measurement:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "workload.yaml").write_text(yaml.safe_dump(layers(gemms)))
-        idle = run([python, "-I", _SCRIPT], folder)
-        usage = run([python, "-I", _SCRIPT, "workload.yaml", "output"], folder)
-    try:
-        cycles = int(usage.output.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        raise PeerError("ZigZag printed no cycles") from None
-    return Measurement(import_s=idle.cpu_s, usage=usage, cycles=cycles)
+        import_s, usage = run_script(python, _SCRIPT, ["workload.yaml", "output"], folder)
+    return Measurement(import_s=import_s, usage=usage, cycles=printed_cycles("ZigZag", usage))

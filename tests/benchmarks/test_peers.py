@@ -9,12 +9,21 @@ import pytest
 import yaml
 
 from benchmarks.peers import __main__ as command
-from benchmarks.peers import environments, scalesim, zigzag
+from benchmarks.peers import accelforge, environments, scalesim, zigzag
 from benchmarks.peers.cases import cases
-from benchmarks.peers.measure import Measurement, PeerError, Usage, run
+from benchmarks.peers.measure import (
+    Measurement,
+    PeerError,
+    Usage,
+    printed_cycles,
+    row_of,
+    run,
+    run_script,
+)
 from sw.workloads import Gemm
 
-SCALESIM = environments.installed_python("scalesim")
+SCALESIM = environments.installed_python(scalesim.NAME)
+ACCELFORGE = environments.installed_python(accelforge.NAME, accelforge.PYTHON)
 #: odd sizes, one token, one channel, one input, exact folds
 SHAPES = [(1, 64, 96), (40, 72, 100), (33, 5, 1), (7, 1, 65), (32, 32, 32), (3, 31, 129)]
 
@@ -61,6 +70,61 @@ def test_zigzag_is_told_sizes_and_widths() -> None:
     assert yaml.safe_load(yaml.safe_dump([layer])) == [layer]
 
 
+class _Tagged(yaml.SafeLoader):
+    """Reads ``!Memory {...}`` as a mapping with the key ``kind``."""
+
+
+_Tagged.add_multi_constructor(
+    "!", lambda loader, kind, node: {"kind": kind, **loader.construct_mapping(node, deep=True)}
+)
+
+
+def test_accelforge_is_told_sizes_and_widths() -> None:
+    gemm = Gemm(name="layers.0.up_proj", m=2, n=3, k=5)
+    told = accelforge.workload(gemm)["workload"]
+    assert told["rank_sizes"] == {"M": 2, "N": 3, "K": 5}
+    assert told["bits_per_value"] == {"All": 8}
+    (einsum,) = told["einsums"]
+    # it builds sets with this name, which must be a word
+    assert einsum["name"].isidentifier()
+    ranks = {access["name"]: access["projection"] for access in einsum["tensor_accesses"]}
+    outputs = {access["name"] for access in einsum["tensor_accesses"] if access["output"]}
+    roles = einsum["renames"]
+    assert outputs == {roles["output"]}
+    assert {role: ranks[name] for role, name in roles.items()} == {
+        "input": ["m", "k"],
+        "weight": ["k", "n"],
+        "output": ["m", "n"],
+    }
+    assert yaml.safe_load(yaml.safe_dump(told)) == told
+
+
+def test_accelforge_is_told_the_hardware() -> None:
+    nodes = yaml.load(accelforge.architecture(), _Tagged)["arch"]["nodes"]
+    assert [node["kind"] for node in nodes] == [
+        *("Memory", "Memory", "Container", "Memory", "Compute")
+    ]
+    dram, buffer, array, register, multiplier = nodes
+    assert [action["throughput"] for action in dram["actions"]] == [8 * 64] * 2
+    assert buffer["size"] == 8 * accelforge.BUFFER_BYTES
+    assert {way["reuse"]: way["fanout"] for way in array["spatial"]} == {"input": 32, "output": 32}
+    assert register["tensors"] == {"keep": "weight"}
+    # a product a cycle, a cycle a second
+    assert [action["throughput"] for action in multiplier["actions"]] == [1]
+
+
+@pytest.mark.skipif(
+    ACCELFORGE is None,
+    reason="AccelForge is not installed: python -m benchmarks.explore_speed --peer installs it",
+)
+def test_accelforge_takes_the_longer_of_products_and_bytes() -> None:
+    gemms = [Gemm(name="a.b", m=256, n=512, k=256), Gemm(name="a.b", m=1, n=512, k=256)]
+    found = accelforge.measure(gemms)
+    products, (m, n, k) = 256 * 512 * 256, (1, 512, 256)
+    assert found.cycles == products // 32**2 + (m * k + k * n + m * n) // 64
+    assert 0 < found.import_s < found.usage.cpu_s
+
+
 @pytest.mark.parametrize("peer", list(command.PEERS))
 def test_everything_that_a_peer_needs_is_pinned(peer: str) -> None:
     lines = environments.pins(peer).read_text().split()
@@ -71,9 +135,10 @@ def test_an_environment_is_named_after_its_pins(monkeypatch, tmp_path: Path) -> 
     monkeypatch.setenv("BITSMITH_CACHE", str(tmp_path))
     monkeypatch.setattr(environments, "_PINS", tmp_path)
     environments.pins("some").write_text("one==1\n")
-    first = environments._folder("some")
+    first = environments._folder("some", (3, 11))
+    assert environments._folder("some", (3, 12)) != first
     environments.pins("some").write_text("one==2\n")
-    assert environments._folder("some") != first
+    assert environments._folder("some", (3, 11)) != first
     assert first.parent == tmp_path / "peers"
 
 
@@ -111,6 +176,34 @@ def test_an_installation_is_made_once(monkeypatch, tmp_path: Path) -> None:
     assert environments.python_of("some").exists() and len(steps) == 4
 
 
+def _program(folder: Path, name: str, exit_code: int) -> Path:
+    folder.mkdir(parents=True)
+    program = folder / name
+    program.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_another_python_is_looked_for(monkeypatch, tmp_path: Path) -> None:
+    assert environments.interpreter("some", environments.OWN_VERSION) == sys.executable
+    _program(tmp_path / "shims", "python3.99", 127)
+    monkeypatch.setenv("PATH", str(tmp_path / "shims"))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "versions" / "own"))
+    monkeypatch.setenv("BITSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(environments, "_PINS", tmp_path)
+    environments.pins("some").write_text("")
+    with pytest.raises(
+        PeerError, match=r"^some is not installed: it needs 'python3\.99' with venv"
+    ):
+        environments.python_of("some", (3, 99))
+    assert environments.installed_python("some", (3, 99)) is None
+    beside = _program(tmp_path / "versions" / "3.99.1" / "bin", "python3.99", 0)
+    assert environments.interpreter("some", (3, 99)) == str(beside)
+    on_path = _program(tmp_path / "usual", "python3.99", 0)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'shims'}:{tmp_path / 'usual'}")
+    assert environments.interpreter("some", (3, 99)) == str(on_path)
+
+
 def _pretended(case: str, repeats: int) -> dict[str, object]:
     """Our row without running anything."""
     times = {"cpu_s": 1.5, "import_s": 0.5, "machine_s": 0.75, "cold_s": 0.25, "work_s": 0.01}
@@ -119,18 +212,19 @@ def _pretended(case: str, repeats: int) -> dict[str, object]:
 
 
 def test_without_peers_the_benchmark_goes_on(monkeypatch, capsys) -> None:
-    def absent(peer: str) -> Path:
+    def absent(peer: str, *version: tuple[int, int]) -> Path:
         raise PeerError(f"{peer} is not installed: no index")
 
-    monkeypatch.setattr(zigzag, "python_of", absent)
-    monkeypatch.setattr(scalesim, "python_of", absent)
+    for peer in (zigzag, accelforge, scalesim):
+        monkeypatch.setattr(peer, "python_of", absent)
     monkeypatch.setattr(command, "_ours", _pretended)
     monkeypatch.setattr(sys, "argv", ["peers"])
     command.main()
     printed = capsys.readouterr().out
-    assert printed.count("not measured") == 3
+    assert printed.count("not measured") == 5
     assert printed.count("zigzag is not installed: no index.") == 1
-    monkeypatch.setattr(sys, "argv", ["peers", "--json", "--skip", "zigzag"])
+    skipped = ["--skip", "zigzag", "--skip", "accelforge"]
+    monkeypatch.setattr(sys, "argv", ["peers", "--json", *skipped])
     command.main()
     found = json.loads(capsys.readouterr().out)
     assert [(row["tool"], row["case"], row["measured"]) for row in found["rows"]] == [
@@ -173,3 +267,35 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
         run([sys.executable, "-I", "-c", script], tmp_path)
     with pytest.raises(PeerError, match="cannot start"):
         run([tmp_path / "nothing"], tmp_path)
+
+
+def test_a_script_is_run_alone_first(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    text = "import sys, time\nif sys.argv[1:]:\n    while time.process_time() < 0.4: pass\n"
+    script.write_text(text + "    print('note')\n    print(len(sys.argv[1:]))\n")
+    import_s, usage = run_script(Path(sys.executable), script, ["a", "b"], tmp_path)
+    assert import_s < 0.3 and usage.cpu_s >= 0.4
+    assert printed_cycles("some", usage) == 2
+
+
+@pytest.mark.parametrize("output", ["", "\n", "7\nwords\n"])
+def test_output_without_cycles_is_refused(output: str) -> None:
+    usage = Usage(cpu_s=1.0, wall_s=1.0, peak_mb=1.0, output=output)
+    with pytest.raises(PeerError, match=r"^Some printed no cycles$"):
+        printed_cycles("Some", usage)
+
+
+def test_a_row_has_figures_or_a_reason() -> None:
+    def absent(gemms: object) -> Measurement:
+        raise PeerError("no index")
+
+    def measured(gemms: object) -> Measurement:
+        usage = Usage(cpu_s=3.0, wall_s=4.0, peak_mb=5.0, output="")
+        return Measurement(import_s=1.0, usage=usage, cycles=6)
+
+    first = {"tool": "some", "case": "point"}
+    reason = {"measured": False, "reason": "no index"}
+    assert row_of("some", "point", absent, []) == first | reason
+    times = {"cpu_s": 3.0, "import_s": 1.0, "work_s": 2.0, "wall_s": 4.0}
+    figures = {"measured": True, **times, "peak_mb": 5.0, "cycles": 6}
+    assert row_of("some", "point", measured, []) == first | figures
