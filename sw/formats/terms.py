@@ -15,8 +15,9 @@ possible for the PE. Ties are broken, in this order, by
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ MAX_LANE_EXPONENT_BITS = 6
 MAX_LEVEL_BITS = 58
 MAX_SLOTS = 4
 MAX_CODE_BITS = 8
+#: levels times choices of the first half that are looked at together: some 10 MB
+_PAIRS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,30 +92,84 @@ def _reaches(shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bit
     return True
 
 
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Every way to form some levels: a choice for the first half of the slots, one for the second.
+
+    Attributes
+    ----------
+    first, second : the halves' choices.
+    level : (ways,) place of the level, increasing.
+    a, b : (ways,) places in ``first`` and ``second``.
+    escape : (ways,) how far partial sums leave the interval between 0 and the level.
+    """
+
+    first: _Choices
+    second: _Choices
+    level: NDArray[np.int64]
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    escape: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, first: _Choices, second: _Choices, levels: NDArray[np.int64]) -> "_Sums":
+        """The halves joined on the sums of the second one, sorted."""
+        ordered = second.sums[second.order]
+        wanted = (levels[:, None] - first.sums).ravel()
+        begin = np.searchsorted(ordered, wanted, side="left")
+        count = np.searchsorted(ordered, wanted, side="right") - begin
+        level, a = np.divmod(np.repeat(np.arange(len(count)), count), len(first.sums))
+        skipped = np.repeat(np.cumsum(count) - count - begin, count)
+        b = second.order[np.arange(len(a)) - skipped]
+        least = np.minimum(first.low[a], first.sums[a] + second.low[b])
+        most = np.maximum(first.high[a], first.sums[a] + second.high[b])
+        escape = np.maximum(
+            np.minimum(0, levels)[level] - least, most - np.maximum(0, levels)[level]
+        )
+        return cls(first=first, second=second, level=level, a=a, b=b, escape=escape)
+
+    def best(self) -> NDArray[np.int64]:
+        """Places of the best way to form every level that can be formed."""
+        present = self.first.present[self.a] + self.second.present[self.b]
+        order = np.lexsort((self.b, self.a, present, self.escape, self.level))
+        return order[np.unique(self.level[order], return_index=True)[1]]
+
+    def least_escapes(self) -> NDArray[np.int64]:
+        """The smallest escape of every level that can be formed."""
+        starts = np.flatnonzero(np.diff(self.level, prepend=-1))
+        return np.minimum.reduceat(self.escape, starts)
+
+
+def _sums(
+    shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bits: int
+) -> Iterator[tuple[tuple[int, ...], _Sums]]:
+    """Some levels after the other, and the ways to form them."""
+    half = len(shifts) // 2
+    first, second = (_choices(part, lane_exponent_bits) for part in (shifts[:half], shifts[half:]))
+    step = max(1, _PAIRS // len(first.sums))
+    for start in range(0, len(levels), step):
+        part = levels[start : start + step]
+        yield part, _Sums.of(first, second, np.array(part, dtype=np.int64))
+
+
+def _worst_escape(levels: tuple[int, ...], lane_exponent_bits: int, shifts: tuple[int, ...]) -> int:
+    parts = _sums(shifts, levels, lane_exponent_bits)
+    return max(0, *(int(found.least_escapes().max()) for _, found in parts))
+
+
 def _choose_terms(
     shifts: tuple[int, ...], levels: tuple[int, ...], lane_exponent_bits: int
 ) -> TermTable:
-    """Best terms of every level under one schedule; halves of the slots are joined on their sum."""
-    half = len(shifts) // 2
-    first, second = (_choices(part, lane_exponent_bits) for part in (shifts[:half], shifts[half:]))
-    ordered = second.sums[second.order]
+    """Best terms of every level under one schedule that reaches them all."""
     terms, worst = {}, 0
-    for level in levels:
-        begin = np.searchsorted(ordered, level - first.sums, side="left")
-        count = np.searchsorted(ordered, level - first.sums, side="right") - begin
-        a = np.repeat(np.arange(len(count)), count)
-        b = second.order[
-            np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - begin, count)
-        ]
-        least = np.minimum(first.low[a], first.sums[a] + second.low[b])
-        most = np.maximum(first.high[a], first.sums[a] + second.high[b])
-        escape = np.maximum(min(0, level) - least, most - max(0, level))
-        best = np.lexsort((b, a, first.present[a] + second.present[b], escape))[0]
-        worst = max(worst, int(escape[best]))
-        fields = np.concatenate([first.fields[a[best]], second.fields[b[best]]])
-        terms[level] = tuple(
-            Term(present=bool(p), negative=bool(n), exponent=int(e)) for p, n, e in fields
-        )
+    for part, found in _sums(shifts, levels, lane_exponent_bits):
+        best = found.best()
+        worst = max(worst, int(found.escape[best].max()))
+        halves = found.first.fields[found.a[best]], found.second.fields[found.b[best]]
+        for level, fields in zip(part, np.concatenate(halves, axis=1).tolist(), strict=True):
+            terms[level] = tuple(
+                Term(present=bool(p), negative=bool(n), exponent=e) for p, n, e in fields
+            )
     return TermTable(
         lane_exponent_bits=lane_exponent_bits,
         base_shifts=shifts,
@@ -222,9 +279,10 @@ def term_table(
                 if shifts[-1] == largest and _reaches(shifts, levels, lane_exponent_bits)
             ]
             if schedules:
-                orders = sorted({order for s in schedules for order in itertools.permutations(s)})
-                tables = [_choose_terms(order, levels, lane_exponent_bits) for order in orders]
-                return min(tables, key=lambda table: (table.worst_escape, table.base_shifts))
+                orders = {order for s in schedules for order in itertools.permutations(s)}
+                # the same worst escape: the lexicographically first
+                best = min(sorted(orders), key=partial(_worst_escape, levels, lane_exponent_bits))
+                return _choose_terms(best, levels, lane_exponent_bits)
     raise InputError(
         f"levels {_shown(levels[0])}..{_shown(levels[-1])} need more than {max_slots} slots with "
         f"{lane_exponent_bits}-bit lane exponents and base shifts up to {max_base_shift}: "
