@@ -13,7 +13,7 @@ from configs.load import preset_names
 from costmodel.fpga import TARGETS
 from hw.boards import BOARDS, DEFAULT_BAUD
 
-from . import commands
+from . import __version__, commands
 from .accumulator_options import (
     PROVE_TEXT,
     WIDTHS_TEXT,
@@ -326,6 +326,7 @@ def build_parser() -> _Parser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"bitsmith {__version__}")
     commands_of = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     numbers, json_only = _parent_numbers(), _parent_json()
 

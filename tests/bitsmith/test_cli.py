@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitsmith import __version__
 from bitsmith.cli import main
 from configs.schema import QuantizationConfig, load_axis
 from sw.quantize import quantize_model
@@ -395,6 +396,12 @@ def test_bad_input(capsys, tmp_path: Path, arguments: list[str], sentence: str) 
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_version(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"bitsmith {__version__}\n")
 
 
 def test_help_names_every_command(capsys) -> None:
