@@ -32,7 +32,8 @@ def config():
         base.workload, prefill_tokens=4, decode_tokens=1, evaluation_bytes=1024
     )
     verify = dataclasses.replace(base.verify, tokens=1, random_shapes=2)
-    return dataclasses.replace(base, workload=workload, verify=verify)
+    small = dataclasses.replace(base.accelerator, rows=2, cols=2)
+    return dataclasses.replace(base, accelerator=small, workload=workload, verify=verify)
 
 
 @pytest.fixture(scope="module")

@@ -182,7 +182,7 @@ def total(built: Machine) -> int:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", sampled(MACHINES, every=3))
+@pytest.mark.parametrize("name", sampled(MACHINES, every=5))
 def test_flip_flops_are_exact(name, tmp_path):
     built = MACHINES[name]
     for prefix, component in parts_of(built):

@@ -253,7 +253,7 @@ SINGLE = {
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", sampled([*SINGLE, *STAGES], every=2))
+@pytest.mark.parametrize("name", sampled([*SINGLE, *STAGES], every=3))
 def test_machine_flip_flops_are_exact(name, tmp_path):
     built = {**STAGES, **SINGLE}[name]
     modelled = sum(

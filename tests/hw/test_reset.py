@@ -12,6 +12,8 @@ from sw.compile import GemmProgram, Machine, resolve_machine
 from sw.formats import float_layout, get_family
 from sw.golden import golden_gemm
 
+from ..sampled import sampled
+
 STREAMS = ("s_axis_weights", "s_axis_activations")
 
 
@@ -131,12 +133,15 @@ def test_one_edge_of_reset(pipeline: tuple[str, ...], zero_points: int) -> None:
 
 @pytest.mark.parametrize(
     "floating",
-    [
-        FloatConfig(),
-        FloatConfig(alignment="pe"),
-        FloatConfig(normalization="full"),
-        FloatConfig(datapath="exact"),
-    ],
+    sampled(
+        [
+            FloatConfig(),
+            FloatConfig(alignment="pe"),
+            FloatConfig(datapath="exact"),
+            FloatConfig(normalization="full"),
+        ],
+        every=2,
+    ),
 )
 def test_one_edge_of_reset_in_floating_point(floating: FloatConfig) -> None:
     """The job before has the largest numbers, so that what it leaves would swallow the next."""
