@@ -194,7 +194,12 @@ def _is_wrong(promotion: Promotion) -> bool:
 
 
 def _names(rows: list[ErrorRow]) -> str:
-    return ", ".join(row.metric for row in rows)
+    """Metrics; the limits of one go with it."""
+    names = [row.metric for row in rows]
+    limits = {f"{name}_{end}" for name in names for end in ("low", "high")}
+    with_limits = {name for name in names if f"{name}_low" in names}
+    shown = [f"{n} (with limits)" if n in with_limits else n for n in names if n not in limits]
+    return ", ".join(shown)
 
 
 def _figure(name: str, metrics: Mapping[str, float]) -> str:
