@@ -1,6 +1,7 @@
 """Term decoders, as in ``hw/terms/``: their size from their truth tables."""
 
 import functools
+import itertools
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
@@ -117,11 +118,30 @@ def term_decoder(machine: Machine) -> Structure:
         levels[family.special_code] = None
         table = [terms.packed(level, s) for s in _padded_slots(terms) for level in levels]
         parts += Structure(gates=family.bits - 1) + _special_choice(machine)
-    nodes = _size(tuple(table), term_bits(terms))
+    parts += _table(table, machine)
     # a pair decoder compares each stored code with the identifier, and clears it
     pair_gates = 2 * family.stored_bits if family.pairs else 0
     # the digit is that of no term while no slot is issued
-    return parts + Structure(table_nodes=_weight(nodes), gates=terms.digit_bits + pair_gates)
+    return parts + Structure(gates=terms.digit_bits + pair_gates)
+
+
+def _table(table: Sequence[int], machine: Machine) -> Structure:
+    """A truth table of terms by slot (high) and what else they depend on.
+
+    It is written slot by slot, and synthesis finds the joint decision diagram in part only.
+    """
+    bits = term_bits(machine.terms)
+    rows = len(table) // len(_padded_slots(machine.terms))
+    slots = [table[rows * slot : rows * (slot + 1)] for slot in range(machine.terms.slots)]
+    changing = (
+        functools.reduce(operator.or_, map(operator.xor, one, other))
+        for one, other in itertools.pairwise(slots)
+    )
+    return Structure(
+        table_nodes=_weight(_size(tuple(table), bits)),
+        table_inputs=(len(table) - 1).bit_length(),
+        slot_choices=sum(found.bit_count() for found in changing),
+    )
 
 
 def _special_choice(machine: Machine) -> Structure:
@@ -150,8 +170,7 @@ def special_terms(machine: Machine) -> Structure:
     if machine.accelerator.programmable:
         values = len(family.members) * terms.slots
         return Structure(mux2_bits=(values - 1) * term_bits(terms))
-    table = _special_table(machine)
-    return Structure(table_nodes=_weight(_size(tuple(table), term_bits(terms))))
+    return _table(_special_table(machine), machine)
 
 
 def special_values(machine: Machine) -> Structure:
@@ -184,7 +203,17 @@ def term_register_bits(machine: Machine) -> int:
 
 def constant_term_bits(machine: Machine) -> int:
     """Registers that all lanes share: bits of sign and exponent that are always 1."""
+    return _always_set(machine, slice(machine.terms.digit_bits, None))
+
+
+def constant_digit_bits(machine: Machine) -> int:
+    """Registers of a column that stands alone: digits that are 1 whenever a slot is issued."""
+    return _always_set(machine, slice(machine.terms.digit_bits))
+
+
+def _always_set(machine: Machine, places: slice) -> int:
+    """One register, if a bit among these places of a term is 1 whatever is decoded."""
     if machine.accelerator.programmable or is_taken_apart(machine.family):
         return 0
-    others = _columns(machine.family, machine.terms)[machine.terms.digit_bits :]
-    return int(any(set(column) == {1} for column in others))
+    columns = _columns(machine.family, machine.terms)[places]
+    return int(any(set(column) == {1} for column in columns))

@@ -129,8 +129,8 @@ def running_sum(machine: Machine) -> Structure:
     """One row of ``ActivationSums``: lanes of a chunk, its delay, the sum over a group."""
     array, bits = machine.accelerator, machine.activation_sum_bits
     delay = dot_cycles(array) + inner_cycles(array) - 1
-    # one lane after the other is added, each with a carry
-    rows = [min(array.activation_bits + lane, bits) for lane in range(1, array.lanes)]
+    # one lane after the other is added
+    rows = [min(array.activation_bits + lane.bit_length(), bits) for lane in range(1, array.lanes)]
     width = rows[-1] if rows else array.activation_bits
     lanes = compressor(rows) + register(delay * width)
     # other cycles add nothing, and a group's last one clears

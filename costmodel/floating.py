@@ -12,6 +12,7 @@ from .structure import (
     NEGATE_GATES,
     Structure,
     adder,
+    compressor,
     enabled_register,
     leading_place,
     left_shifter,
@@ -61,6 +62,11 @@ def activations(machine: Machine) -> Structure:
     if aligns_inside(machine):
         parts = register(layout.significand_bits + 1 + places)
         return (fields + parts).times(array.lanes) + invalid
+    if array.lanes == 1:
+        # the only place is the largest one: nothing moves, guard bits stay 0
+        magnitude = layout.significand_bits
+        lane = fields + register(magnitude + 1) + Structure(gates=magnitude * NEGATE_GATES)
+        return lane + register(places) + invalid
     common = largest_of(array.lanes, places) + register(places) + Structure(gates=places)
     guard = array.floating.guard_bits
     magnitude = layout.significand_bits + guard
@@ -89,7 +95,8 @@ def float_accumulator(
         return parts + _normalized(floating, addend_bits, width, exponent)
     nearest = floating.rounding == "nearest_even"
     parts += right_shifter(width, exponent, sticky=nearest)
-    parts += adder(width + 1)
+    # what rounds the smaller operand is a third one
+    parts += compressor([width + 1] * (1 + nearest))
     places = width + 1 - floating.bits
     return parts + _moved(floating, total=width + 1, places=places, exponent=exponent)
 

@@ -110,7 +110,8 @@ class CostReport:
         - ``blocks``: list of ``block``, ``component``, ``count``, ``area_um2`` (one),
           ``total_um2``, ``low_um2``, ``high_um2`` (all), and the parts of one: ``flip_flop_bits``,
           ``adder_bits``, ``carry_nodes``, ``full_adder_bits``, ``mux2_bits``, ``xor_gates``,
-          ``table_nodes``, ``gates``, ``memory_bits``, ``sram_bits``;
+          ``table_nodes``, ``table_inputs``, ``slot_choices``, ``gates``, ``memory_bits``,
+          ``sram_bits``;
         - ``actions``: list of ``action``, ``cause``, ``place`` (``on_chip`` or ``dram``),
           ``count``, ``energy_pj`` (one), ``total_pj``, ``low_pj``, ``high_pj`` (all);
         - ``causes``: name to ``energy_pj``, ``low_pj``, ``high_pj``;

@@ -23,6 +23,8 @@ class Structure:
     mux2_bits : two-to-one multiplexers, those of register enables included.
     xor_gates : exclusive-or gates of two inputs.
     table_nodes : nodes of the decision diagrams of tables, two for a multiplexer.
+    table_inputs : inputs of tables, which are inverted, too.
+    slot_choices : bits of tables that differ from one slot to the next.
     gates : other two-input gates.
     memory_bits : queue storage.
     sram_bits : tile buffers.
@@ -35,6 +37,8 @@ class Structure:
     mux2_bits: int = 0
     xor_gates: int = 0
     table_nodes: int = 0
+    table_inputs: int = 0
+    slot_choices: int = 0
     gates: int = 0
     memory_bits: int = 0
     sram_bits: int = 0

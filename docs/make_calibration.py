@@ -198,13 +198,26 @@ def origin() -> str:
     """What was measured with what."""
     fits: list[AsicFit] = [load_fit(name) for name in libraries()]
     return table(
-        ["fit", "library", "process", "supply", "rows", "leakage", "tools", "SHA-256"],
+        [
+            "fit",
+            "library",
+            "process",
+            "supply",
+            "clock",
+            "seed",
+            "rows",
+            "leakage",
+            "tools",
+            "SHA-256",
+        ],
         [
             [
                 f"`{f.name}`",
                 f.description,
                 f"{f.node_nm:g} nm",
                 f"{f.volts:g} V",
+                f"{f.period_ps:,.0f} ps",
+                str(f.seed),
                 str(len(_sample(f.name).rows)),
                 "-" if f.leakage_mw_per_mm2 is None else f"{f.leakage_mw_per_mm2:.3g} mW/mm2",
                 ", ".join(f"{tool} {version}" for tool, version in f.tools.items()),

@@ -7,10 +7,9 @@ from pathlib import Path
 from configs.errors import InputError
 
 from .asic import fit_sample
-from .calibrate import FOLDER, calibrate_asic, write_fit
-from .files import AsicFit
+from .calibrate import FOLDER, SEED, calibrate_asic, judged_again, write_fit
+from .files import AsicFit, load_fit
 from .rows import read_sample
-from .sampling import SEED
 
 
 def main() -> None:
@@ -19,6 +18,9 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="name of the fit")
     parser.add_argument("--liberty", type=Path, help="library to synthesize the sample in")
     parser.add_argument("--refit", action="store_true", help="fit the committed sample again")
+    parser.add_argument(
+        "--judge", type=int, metavar="SEED", help="a fit that is there, by another sample's rows"
+    )
     parser.add_argument("--description", default="", help="of the library")
     parser.add_argument("--node-nm", type=float, default=130.0, help="process (default: 130)")
     parser.add_argument("--volts", type=float, default=1.2, help="supply (default: 1.2)")
@@ -31,6 +33,13 @@ def main() -> None:
         write_fit(options.out / "fits" / f"{options.name}.json", fit)
     elif options.liberty is None:
         parser.error("--liberty FILE is missing (or --refit)")
+    elif options.judge is not None:
+        fit = judged_again(
+            load_fit(options.name, where=options.out / "fits"),
+            options.liberty,
+            seed=options.judge,
+            workers=options.workers,
+        )
     else:
         fit = calibrate_asic(
             options.liberty,

@@ -4,22 +4,28 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import InputError, check_range
 from costmodel.fpga.yosys import keep
 
-from .asic import fit_sample
+from .asic import fit_sample, predict, summary
 from .files import AsicFit
 from .liberty import unpacked
 from .points import Point
 from .rows import Row, Sample, write_sample
-from .sampling import SEED, sample
+from .sampling import sample
 from .synthesis import Measured, say_on_stderr, synthesize_all
 
 #: below it ``samples/`` and ``fits/``
 FOLDER = Path(__file__).parent
 _TOOLS = ("pyosys", "amaranth", "scipy")
+#: seed of the committed samples
+SEED = 20261123
+#: clock that cells are sized for: 50 delays of an inverter that drives four of its like, which take
+#: half a picosecond per nanometre of the process (Horowitz's rule of thumb)
+PERIOD_PS_PER_NM = 50 * 0.5
 
 
 def committed() -> list[str]:
@@ -67,7 +73,8 @@ def calibrate_asic(
     with unpacked(liberty) as path:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     chosen = sample(seed) if points is None else points
-    measured = synthesize_all(chosen, liberty, workers=workers, say=say)
+    period_ps = PERIOD_PS_PER_NM * node_nm
+    measured = synthesize_all(chosen, liberty, period_ps=period_ps, workers=workers, say=say)
     rows = [Row(point=p, measured=m) for p, m in zip(chosen, measured, strict=True)]
     found = Sample(
         name=name,
@@ -77,6 +84,7 @@ def calibrate_asic(
         liberty=liberty.name.removesuffix(".gz"),
         liberty_sha256=digest,
         tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
+        period_ps=period_ps,
         seed=seed,
         leakage_mw_per_mm2=leakage_mw_per_mm2(measured),
         rows=rows,
@@ -85,6 +93,31 @@ def calibrate_asic(
     write_sample(out / "samples" / f"{name}.json", found)
     write_fit(out / "fits" / f"{name}.json", fit)
     return fit
+
+
+def judged_again(
+    fit: AsicFit,
+    liberty: Path,
+    *,
+    seed: int,
+    workers: int | None = None,
+    say: Callable[[str], object] = say_on_stderr,
+) -> AsicFit:
+    """A fit with the errors it makes on the held-out configurations of another sample.
+
+    Nothing is fitted to them, and nothing is written.
+
+    Raises
+    ------
+    InputError : the library is another one than the fit's, or cannot be read.
+    """
+    with unpacked(liberty) as path:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != fit.liberty_sha256:
+            raise InputError(f"fit '{fit.name}' was made with another library: give {fit.liberty}")
+    points = [point for point in sample(seed) if point.use == "held_out"]
+    measured = synthesize_all(points, liberty, period_ps=fit.period_ps, workers=workers, say=say)
+    rows = [Row(point=p, measured=m) for p, m in zip(points, measured, strict=True)]
+    return replace(fit, summary=summary(predict(fit, rows)))
 
 
 def leakage_mw_per_mm2(measured: Sequence[Measured]) -> float | None:

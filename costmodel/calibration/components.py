@@ -11,8 +11,9 @@ from amaranth.lib import wiring
 
 from configs.timing import dequantizer_cycles, dot_cycles, inner_cycles
 from costmodel.array import machine_blocks
+from costmodel.decoder import constant_digit_bits
 from costmodel.dequant import header_stages
-from costmodel.structure import Structure
+from costmodel.structure import Structure, register
 from hw.array import PEArray, Queue, ResultDrain, Sequencer
 from hw.array.parts import activation_decoder, inner_pe, make_dequantizer, needs_negatives
 from hw.core import Core
@@ -56,12 +57,14 @@ class Component:
     number : how many of it a machine has.
     blocks : whether a block of a machine is in it, by name.
     without_memories : block RAM is no part of it: its ports are the circuit's.
+    alone : what it contains only where synthesis sees nothing else of the machine.
     """
 
     build: Callable[[Machine], wiring.Component]
     number: Callable[[Machine], int]
     blocks: Callable[[str], bool]
     without_memories: bool = False
+    alone: Callable[[Machine], Structure] = lambda machine: Structure()
 
     def parts(self, machine: Machine) -> dict[str, Structure]:
         """Parts of one circuit, by block."""
@@ -74,7 +77,7 @@ class Component:
 
     def structure(self, machine: Machine) -> Structure:
         """Parts of one circuit, all blocks together."""
-        total = Structure()
+        total = self.alone(machine)
         for parts in self.parts(machine).values():
             total += parts
         return total
@@ -166,7 +169,12 @@ COMPONENTS = {
     "float_pe": _PE,
     "dequantizer": _DEQUANTIZER,
     "float_dequantizer": _DEQUANTIZER,
-    "column": Component(build=_column, number=_cols, blocks=lambda b: b in _COLUMN),
+    "column": Component(
+        build=_column,
+        number=_cols,
+        blocks=lambda b: b in _COLUMN,
+        alone=lambda m: register(constant_digit_bits(m)),
+    ),
     "column_scale": _prefixed("column_scale", _column_scale, _cols),
     "activation_sums": _prefixed("activation_sums", _activation_sums, _shares),
     "activations": _prefixed("activations", activation_decoder, lambda m: m.accelerator.rows),

@@ -9,6 +9,7 @@ gates the signal with the most loads drives.
 
 from collections.abc import Callable
 
+from costmodel.dequant import rotating_scale_bits
 from costmodel.floating import aligns_inside, layout_of
 from costmodel.pe import sum_bits
 from hw.pe.base import PART_LANES
@@ -16,6 +17,22 @@ from hw.pe.serial import CHAIN_LANES
 from sw.compile import Machine
 
 Passed = dict[str, float]
+
+
+def _column_scale(machine: Machine) -> list[Passed]:
+    """Exponent of E4M3, a serial scale's shift, and what loads or rotates all registers."""
+    array, scale = machine.accelerator, machine.accelerator.scale
+    parts: list[Passed] = []
+    if scale.format == "e4m3":
+        # its four bits are less 1, or 0
+        parts.append(_mux(3))
+    if scale.largest_shift and not scale.barrel_shift:
+        # a single 1 is only decoded
+        levels = scale.largest_shift.bit_length()
+        parts.append(_mux(levels) if scale.significand_bits > 1 else _gates(levels))
+    rotating = rotating_scale_bits(machine) + array.zero_point_bits
+    held = rotating + scale.barrel_shift.bit_length()
+    return [_joined(*parts, _mux(1 + (rotating > 0), held))]
 
 
 def paths(component: str, machine: Machine) -> list[Passed]:
@@ -185,6 +202,9 @@ def _activations(machine: Machine) -> list[Passed]:
         return [fields]
     if not array.is_aligned:
         return [_joined(fields, _mux(places, layout.fixed_bits), _adder(layout.fixed_bits))]
+    if array.lanes == 1:
+        # nothing is aligned, the sign only is brought in
+        return [_joined(fields, _adder(layout.significand_bits))]
     bits = layout.significand_bits + array.floating.guard_bits
     nearest = array.floating.rounding == "nearest_even"
     return [
@@ -245,7 +265,7 @@ _PATHS: dict[str, Callable[[Machine], list[Passed]]] = {
     "dequantizer": _dequantizer,
     "float_dequantizer": _dequantizer,
     "column": _column,
-    "column_scale": lambda m: [_joined(_mux(4), _gates(3))],
+    "column_scale": _column_scale,
     "activation_sums": _sums_of_activations,
     "activations": _activations,
     "queue": _queue,

@@ -67,6 +67,7 @@ class AsicFit:
     node_nm, volts : process and supply of its characterization.
     liberty, liberty_sha256 : file that the sample was mapped to, uncompressed.
     tools : versions of what measured.
+    period_ps : clock that the cells of the sample were sized for; its delays are sized for speed.
     seed : of the sample.
     area_um2 : one model per component, and how much of the blocks' area an array or a core has.
     delay_ps : one model per component, over the amounts of its longest path.
@@ -82,6 +83,7 @@ class AsicFit:
     liberty: str
     liberty_sha256: str
     tools: dict[str, str]
+    period_ps: float
     seed: int
     area_um2: Models
     delay_ps: Models

@@ -13,15 +13,35 @@ _CELL = re.compile(r'^\s*cell\s*\(\s*"?([\w$]+)"?\s*\)', re.MULTILINE)
 _LEAKAGE = re.compile(r"^\s*cell_leakage_power\s*:\s*\"?([-+.\deE]+)", re.MULTILINE)
 _UNIT = re.compile(r'^\s*leakage_power_unit\s*:\s*"?\s*1?\s*([munpf]?)W', re.MULTILINE)
 _NANOWATTS = {"": 1e9, "m": 1e6, "u": 1e3, "n": 1.0, "p": 1e-3, "f": 1e-6}
-#: mapping for area below a bounded delay, then buffers and sizes; commas stand for spaces
-_ABC = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize;dnsize;stime,-p"
+#: mapping for area below a bounded delay; commas stand for spaces
+_MAPPED = "+strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo"
+#: sizes that make the longest path as short as they can
+_FASTEST = "upsize;dnsize;stime,-p"
 
 
 def library_script(liberty: Path) -> list[str]:
-    """Yosys commands that map a synthesized design to the cells of an uncompressed library."""
+    """Yosys commands that map a synthesized design to the cells of an uncompressed library.
+
+    Buffered and sized for speed.
+    """
+    return _mapped(liberty, f"buffer,-c;{_FASTEST}")
+
+
+def clocked_script(liberty: Path, period_ps: float) -> list[str]:
+    """The same for a clock: only paths that are longer than its period get larger cells.
+
+    ABC reports the longest path that sizes for speed would give. Buffers are those of ABC's
+    default, not of ``-c``, which doubles the cells of some large arrays and slows them.
+    """
+    target = f"{period_ps:.0f}"
+    sized = f"restore;upsize,-D,{target};dnsize,-D,{target}"
+    return _mapped(liberty, f"buffer;backup;{_FASTEST};{sized}")
+
+
+def _mapped(liberty: Path, sized: str) -> list[str]:
     return [
         f"dfflibmap -liberty {liberty}",
-        f"abc -liberty {liberty} -script {_ABC}",
+        f"abc -liberty {liberty} -script {_MAPPED};{sized}",
         "opt_clean -purge",
     ]
 

@@ -27,7 +27,8 @@ class Sample:
 
     Attributes
     ----------
-    name, description, node_nm, volts, liberty, liberty_sha256, tools, seed : see ``AsicFit``.
+    name, description, node_nm, volts, liberty, liberty_sha256, tools, period_ps, seed : see
+        ``AsicFit``.
     leakage_mw_per_mm2 : of all cells, None where the library says nothing of it.
     rows : in the order of the sample.
     """
@@ -39,6 +40,7 @@ class Sample:
     liberty: str
     liberty_sha256: str
     tools: dict[str, str]
+    period_ps: float
     seed: int
     leakage_mw_per_mm2: float | None
     rows: Sequence[Row]

@@ -20,7 +20,7 @@ from .axes import AXES, BEYOND, Axes
 from .components import COMPONENTS
 from .points import Point
 
-#: seed of the committed sample
+#: seed of the committed samples of FPGA families
 SEED = 2026
 #: share of each component's configurations that is never fitted to
 HELD_OUT = 0.32

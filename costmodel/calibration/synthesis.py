@@ -13,7 +13,7 @@ from costmodel.fpga import statistics
 from hw.emit import to_rtlil
 
 from .components import COMPONENTS
-from .liberty import cell_leakage_nw, library_script, total_leakage_nw, unpacked
+from .liberty import cell_leakage_nw, clocked_script, total_leakage_nw, unpacked
 from .points import Point
 
 _TOP = "measured"
@@ -34,8 +34,10 @@ class Measured:
 
     Attributes
     ----------
-    area_um2, sequential_um2 : area of all cells, and of the flip-flops among them.
-    delay_ps : ABC's, of the longest path between flip-flops or ports, without wires.
+    area_um2, sequential_um2 : area of all cells, and of the flip-flops among them, sized for a
+        period.
+    delay_ps : ABC's, of the longest path between flip-flops or ports, without wires, sized for
+        speed.
     cells : how many.
     leakage_nw : of all cells; None where the library does not say.
     """
@@ -47,14 +49,16 @@ class Measured:
     leakage_nw: float | None
 
 
-def synthesize(point: Point, liberty: Path, leakage_nw: Mapping[str, float]) -> Measured:
+def synthesize(
+    point: Point, liberty: Path, leakage_nw: Mapping[str, float], *, period_ps: float
+) -> Measured:
     """Map one configuration to the cells of an uncompressed library; kept by content."""
     component = COMPONENTS[point.component]
     source = to_rtlil(component.build(point.machine), _TOP)
     lines = [
         *(_WITHOUT_MEMORIES if component.without_memories else []),
         f"synth -flatten -top {_TOP}",
-        *library_script(liberty),
+        *clocked_script(liberty, period_ps),
     ]
     found = statistics(lines, source, liberty)
     leakage = total_leakage_nw(found["num_cells_by_type"], leakage_nw)
@@ -76,6 +80,7 @@ def synthesize_all(
     points: Sequence[Point],
     liberty: Path,
     *,
+    period_ps: float,
     workers: int | None = None,
     say: Callable[[str], object] = say_on_stderr,
 ) -> list[Measured]:
@@ -87,6 +92,7 @@ def synthesize_all(
     Parameters
     ----------
     liberty : library, gzip or not.
+    period_ps : clock that cells are sized for.
     workers : processes, all cores by default.
     say : takes one line per configuration, with the time that is left.
 
@@ -99,7 +105,7 @@ def synthesize_all(
     start = time.monotonic()
     with unpacked(liberty) as path:
         leakage = cell_leakage_nw(path.read_text())
-        one = partial(synthesize, liberty=path, leakage_nw=leakage)
+        one = partial(synthesize, liberty=path, leakage_nw=leakage, period_ps=period_ps)
         for number, measured in _each(points, one, workers):
             found[number] = measured
             say(_progress(len(found), len(points), points[number], measured, start))

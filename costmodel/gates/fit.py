@@ -41,6 +41,8 @@ SIZES = {
     "mux2_bits": 14,
     "xor_gates": 24,
     "table_nodes": 6,
+    "table_inputs": 5,
+    "slot_choices": 2,
     "gates": 5,
 }
 #: how strongly they are held, per row; by leaving out one fitted core after the other

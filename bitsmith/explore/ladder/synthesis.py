@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from amaranth.lib import wiring
@@ -13,7 +14,7 @@ from costmodel import Technology, machine_area, machine_blocks
 from costmodel.area import total_area
 from costmodel.calibration.components import COMPONENTS, component_of
 from costmodel.calibration.files import blocks_um2
-from costmodel.calibration.liberty import library_script, unpacked
+from costmodel.calibration.liberty import clocked_script, unpacked
 from costmodel.fpga.yosys import statistics
 from costmodel.structure import Structure
 from hw.array import Queue
@@ -92,9 +93,9 @@ def _activation_queue(machine: Machine) -> wiring.Component:
     return Queue(width=machine.activation_chunk_bits, depth=machine.accelerator.queue_beats)
 
 
-def mapped(circuit: wiring.Component, liberty: Path) -> Cells:
+def mapped(circuit: wiring.Component, liberty: Path, *, period_ps: float) -> Cells:
     """One circuit in an uncompressed library, as calibration maps it; kept by content."""
-    lines = [f"synth -flatten -top {_TOP}", *library_script(liberty)]
+    lines = [f"synth -flatten -top {_TOP}", *clocked_script(liberty, period_ps)]
     found = statistics(lines, to_rtlil(circuit, _TOP), liberty)
     return Cells(area_um2=found["area"], delay_ps=found["delay_ps"])
 
@@ -112,15 +113,14 @@ def climb_synthesis(job: Job, liberty: Path) -> Found:
     InputError : another library, or none.
     """
     machine, technology = job.machine, job.technology
+    asic = technology.asic
+    core = shrunk(machine, MOST_LANES)
     with unpacked(liberty) as path:
         _check_library(path, technology)
-        found = {
-            part: mapped(part.build(machine), path) for part in parts(machine) if not is_large(part)
-        }
-        core = shrunk(machine, MOST_LANES)
-        whole = mapped(COMPONENTS["core"].build(core), path)
+        one = partial(mapped, liberty=path, period_ps=asic.period_ps)
+        found = {part: one(part.build(machine)) for part in parts(machine) if not is_large(part)}
+        whole = one(COMPONENTS["core"].build(core))
     figures, lower, note = _compare(job, found)
-    asic = technology.asic
     area = asic.area_um2["core"].value(blocks_um2(asic.area_um2, core, COMPONENTS["core"].blocks))
     figures |= {"core_mm2": whole.area_um2 * 1e-6, "core_mhz": 1e6 / whole.delay_ps}
     lower |= {"core_mm2": area * 1e-6, "core_mhz": 1e6 / asic.critical_path_ps(core).value}

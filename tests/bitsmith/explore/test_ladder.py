@@ -454,8 +454,9 @@ def test_circuits_are_mapped_as_calibration_maps_them():
     array = {"rows": 1, "cols": 1, "lanes": 1, "queue_beats": 2}
     point = Point(component="queue", use="fit", format="int4", group_size=8, inputs=8, array=array)
     with unpacked(LIBERTY) as path:
-        wanted = synthesize(point, path, {})
-        found = synthesis.mapped(COMPONENTS["queue"].build(point.machine), path)
+        wanted = synthesize(point, path, {}, period_ps=3000)
+        circuit = COMPONENTS["queue"].build(point.machine)
+        found = synthesis.mapped(circuit, path, period_ps=3000)
     assert found.area_um2 == pytest.approx(wanted.area_um2, abs=0.01)
     assert found.delay_ps == pytest.approx(wanted.delay_ps, abs=0.1)
 

@@ -46,6 +46,11 @@ def measured(area_um2: float, delay_ps: float = 1000.0) -> Measured:
     )
 
 
+def sweep(points, library, say=lambda line: None, *, workers=1) -> list[Measured]:
+    """Synthesize some configurations, sized for the clock of the committed samples."""
+    return synthesize_all(points, library, period_ps=3250, workers=workers, say=say)
+
+
 @pytest.fixture
 def fit() -> AsicFit:
     if not COMMITTED:
@@ -84,6 +89,26 @@ def test_held_out_rows_do_not_change_a_fit(name):
     for component in some:
         assert first.area_um2[component].terms == second.area_um2[component].terms
         assert second.area_um2[component].error.mean_percent > 50
+
+
+#: components whose flip-flops are all counted; of the others synthesis merges or drops some
+COUNTED = (
+    *("multiplier_pe", "dequantizer", "float_dequantizer", "column", "activation_sums"),
+    *("activations", "queue"),
+)
+
+
+@pytest.mark.parametrize("component", COUNTED)
+def test_flip_flops_are_those_of_every_committed_row(component):
+    """sg13g2 has one flip-flop cell for all of them: its area times the model's count."""
+    rows = read_sample(FOLDER / "samples" / "sg13g2.json").rows
+    cells = {
+        row.measured.sequential_um2
+        / amounts(COMPONENTS[component].structure(row.point.machine))["flip_flop_bits"]
+        for row in rows
+        if row.point.component == component
+    }
+    assert max(cells) == pytest.approx(min(cells), rel=1e-4)
 
 
 def test_known_prices_are_found_again():
@@ -138,7 +163,13 @@ def test_a_sample_survives_its_file(tmp_path):
     rows = [Row(point=point("queue", queue_beats=2), measured=measured(12.5))]
     origin = {"name": "x", "description": "d", "node_nm": 130.0, "volts": 1.2, "liberty": "l"}
     sample = Sample(
-        **origin, liberty_sha256="0", tools={}, seed=1, leakage_mw_per_mm2=None, rows=rows
+        **origin,
+        liberty_sha256="0",
+        tools={},
+        period_ps=3250.0,
+        seed=1,
+        leakage_mw_per_mm2=None,
+        rows=rows,
     )
     write_sample(tmp_path / "s.json", sample)
     assert read_sample(tmp_path / "s.json") == sample
@@ -195,13 +226,15 @@ def test_an_interrupted_sweep_goes_on(tmp_path, monkeypatch):
     points = [point("queue", queue_beats=beats) for beats in (2, 3, 4, 5)]
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        synthesize_all(points, tmp_path / "tiny.lib", workers=1, say=said.append)
+        sweep(points, tmp_path / "tiny.lib", said.append)
     assert len(said) == 2 and said[0].startswith("1/4 queue: 50 um2, 123 ps; ")
-    found = synthesize_all(points, tmp_path / "tiny.lib", workers=1, say=said.append)
+    found = synthesize_all(
+        points, tmp_path / "tiny.lib", period_ps=3250, workers=1, say=said.append
+    )
     assert len(runs) == 3 + 2
     assert [m.delay_ps for m in found] == [123.4] * 4
     assert found[0].leakage_nw == pytest.approx(0.75)
-    synthesize_all(points, tmp_path / "tiny.lib", workers=1, say=said.append)
+    sweep(points, tmp_path / "tiny.lib", said.append)
     assert len(runs) == 5
 
 
@@ -209,11 +242,13 @@ def test_workers_give_the_same_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(synthesis, "synthesize", _size_of)
     (tmp_path / "tiny.lib").write_text(SMALL)
     points = [point("queue", queue_beats=beats) for beats in (5, 2, 4, 3)]
-    found = synthesize_all(points, tmp_path / "tiny.lib", workers=2, say=lambda line: None)
+    found = synthesize_all(
+        points, tmp_path / "tiny.lib", period_ps=3250, workers=2, say=lambda line: None
+    )
     assert [m.area_um2 for m in found] == [5, 2, 4, 3]
 
 
-def _size_of(point, liberty, leakage_nw):
+def _size_of(point, liberty, leakage_nw, period_ps):
     return measured(point.array["queue_beats"])
 
 
@@ -230,7 +265,7 @@ def test_fresh_configurations_are_near_synthesis(component, name, array):
     if "sg13g2" not in COMMITTED:
         pytest.skip("no fit of sg13g2 is committed")
     fresh = point(component, name, use="held_out", **array)
-    found = synthesize_all([fresh], LIBERTY, workers=1, say=lambda line: None)[0]
+    found = sweep([fresh], LIBERTY)[0]
     area = load_fit("sg13g2").area(component, COMPONENTS[component].structure(fresh.machine))
     assert area.value == pytest.approx(found.area_um2, rel=0.15)
     delay = load_fit("sg13g2").delay(component, fresh.machine)
