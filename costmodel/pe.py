@@ -79,9 +79,10 @@ def _lane_product(machine: Machine) -> Structure:
 def _multiplied(machine: Machine) -> Structure:
     """Product with a digit, shifted by its exponent."""
     terms, (activation_bits, _) = machine.terms, machine.value_shape
-    product = multiplier(activation_bits, terms.digit_bits)
     bits, largest = activation_bits + terms.digit_bits, terms.largest_exponent
-    product += left_shifter(bits, largest, kept=_bounded(machine, bits + largest))
+    kept = _bounded(machine, bits + largest)
+    product = multiplier(activation_bits, terms.digit_bits, kept=kept)
+    product += left_shifter(bits, largest, kept=kept)
     if "products" in machine.accelerator.pipeline:
         exact = (_magnitude(machine) * terms.largest_term).bit_length() + 1
         product += register(_bounded(machine, exact))

@@ -161,15 +161,18 @@ def leading_place(places: int) -> Structure:
     return Structure(gates=2 * places + places * places.bit_length() // 2)
 
 
-def multiplier(first_bits: int, second_bits: int) -> Structure:
+def multiplier(first_bits: int, second_bits: int, *, kept: int | None = None) -> Structure:
     """Product of two numbers: a gate per pair of bits, all rows but the last save their carries.
 
-    The bits that correct for signs fill a row.
+    The bits that correct for signs fill a row. ``kept`` low bits are read (all by default).
     """
-    rows, width = min(first_bits, second_bits), max(first_bits, second_bits)
-    product = Structure(gates=rows * width)
-    if rows > 1:
-        product += Structure(full_adder_bits=(rows - 1) * width) + adder(first_bits + second_bits)
+    read = first_bits + second_bits if kept is None else min(kept, first_bits + second_bits)
+    narrow, wide = sorted((first_bits, second_bits))
+    # every row is a place further left
+    rows = [min(wide, read - place) for place in range(min(narrow, read))]
+    product = Structure(gates=sum(rows))
+    if len(rows) > 1:
+        product += Structure(full_adder_bits=sum(rows[1:])) + adder(read)
     return product
 
 

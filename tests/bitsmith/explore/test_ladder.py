@@ -379,7 +379,7 @@ def fake_cells(monkeypatch, factor: float, liberty: Path) -> Job:
         area = asic.area(part.component, part.structure).value
         areas.setdefault(kind, []).append(area)
 
-    def mapped(circuit, path):
+    def mapped(circuit, *, liberty, period_ps):
         kind = type(circuit).__name__
         if kind == "Core":
             area = machine_core_um2(one)
