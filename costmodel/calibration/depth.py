@@ -155,17 +155,21 @@ def _bounded(bits: int, mode: str) -> Passed:
 
 def _float_sum(machine: Machine, addend: int, exponent: int, bits: int) -> Passed:
     """Exponents, alignment, sum, leading place, move, rounding."""
+    floating = machine.accelerator.floating
+    full, nearest = floating.normalization == "full", floating.rounding == "nearest_even"
     width = max(addend, bits)
-    full = machine.accelerator.floating.normalization == "full"
-    nearest = machine.accelerator.floating.rounding == "nearest_even"
-    places = 2 * width if full else max(2, width + 2 - bits)
+    # the sum moves left, too, by up to all of its places
+    guard = max(bits + 1, addend - bits + 2) if full else 0
+    places = width + guard if full else max(2, width + 2 - bits)
     return _joined(
         _adder(exponent),
         _mux(1 + min(exponent, _levels(width)), width),
+        # what rounds the smaller operand is a third one
+        {"full_adders": 1} if nearest and not full else {},
         _adder(width + 1),
-        _gates(_levels(places) + (nearest or full)),
-        _mux(_levels(places), width),
-        _adder(bits) if nearest or full else {},
+        _mux(_levels(places)) if full else {},
+        _mux(_levels(places), width + guard),
+        _joined(_adder(bits), _mux(1, bits)) if nearest else {},
     )
 
 
