@@ -1,5 +1,6 @@
 """Fits: what they are fitted to, what they say, and what happens without them."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,9 +8,15 @@ import pytest
 
 from configs.errors import InputError
 from costmodel import Structure
-from costmodel.calibration import AsicFit, asic, load_fit, synthesis
+from costmodel.calibration import AsicFit, asic, calibrate, load_fit, synthesis
 from costmodel.calibration.asic import fit_sample, predict, summary
-from costmodel.calibration.calibrate import FOLDER, calibrate_asic, committed, leakage_mw_per_mm2
+from costmodel.calibration.calibrate import (
+    FOLDER,
+    calibrate_asic,
+    committed,
+    judged_again,
+    leakage_mw_per_mm2,
+)
 from costmodel.calibration.components import COMPONENTS
 from costmodel.calibration.files import amounts
 from costmodel.calibration.liberty import cell_leakage_nw, total_leakage_nw, unpacked
@@ -252,10 +259,46 @@ def _size_of(point, liberty, leakage_nw, period_ps):
     return measured(point.array["queue_beats"])
 
 
+def test_a_fit_is_judged_by_another_sample(monkeypatch, fit, tmp_path):
+    """Only what is held out there is measured; here it takes twice what the fit says."""
+    rows = [
+        point("queue", use=use, queue_beats=beats) for use, beats in (("held_out", 3), ("fit", 4))
+    ]
+
+    def synthesized(points, liberty, *, period_ps, workers, say):
+        assert points == rows[:1] and period_ps == fit.period_ps
+        model = fit.area("queue", COMPONENTS["queue"].structure(rows[0].machine)).value
+        return [measured(2 * model)]
+
+    monkeypatch.setattr(calibrate, "sample", lambda seed: rows)
+    monkeypatch.setattr(calibrate, "synthesize_all", synthesized)
+    library = tmp_path / "tiny.lib"
+    library.write_text(SMALL)
+    with pytest.raises(InputError, match="was made with another library: give"):
+        judged_again(fit, library, seed=3)
+    own = replace(fit, liberty_sha256=hashlib.sha256(SMALL.encode()).hexdigest())
+    found = judged_again(own, library, seed=3)
+    assert found.summary["area"]["held_out"]["worst_percent"] == pytest.approx(50)
+    assert found.area_um2 == fit.area_um2
+
+
 @pytest.mark.parametrize(("name", "node"), [("a b", 130), ("", 130), ("fine", 0)])
 def test_settings_of_a_calibration_are_checked(name, node, tmp_path):
     with pytest.raises(InputError):
         calibrate_asic(tmp_path / "none.lib", name=name, node_nm=node, volts=1, out=tmp_path)
+
+
+@pytest.mark.rtl
+@pytest.mark.skipif(not LIBERTY.is_file(), reason=f"{LIBERTY.name} is not beside the checkout")
+def test_only_paths_beyond_the_clock_get_larger_cells():
+    decoder = point("column", "bitmod_fp4")
+    slow, fast = (
+        synthesize_all([decoder], LIBERTY, period_ps=ps, workers=1, say=lambda line: None)[0]
+        for ps in (3250, 1)
+    )
+    assert slow.area_um2 < 0.97 * fast.area_um2
+    # the delay is that of sizes for speed either way
+    assert slow.delay_ps == fast.delay_ps
 
 
 @pytest.mark.rtl
