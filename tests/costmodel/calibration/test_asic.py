@@ -291,12 +291,12 @@ def test_settings_of_a_calibration_are_checked(name, node, tmp_path):
 @pytest.mark.rtl
 @pytest.mark.skipif(not LIBERTY.is_file(), reason=f"{LIBERTY.name} is not beside the checkout")
 def test_only_paths_beyond_the_clock_get_larger_cells():
-    decoder = point("column", "bitmod_fp4")
+    decoder = point("column", "denseshift3")
     slow, fast = (
         synthesize_all([decoder], LIBERTY, period_ps=ps, workers=1, say=lambda line: None)[0]
         for ps in (3250, 1)
     )
-    assert slow.area_um2 < 0.97 * fast.area_um2
+    assert slow.area_um2 < 0.8 * fast.area_um2
     # the delay is that of sizes for speed either way
     assert slow.delay_ps == fast.delay_ps
 
