@@ -99,7 +99,7 @@ def picture(name: str) -> str:
         x = LEFT + 10 + 110 * index
         parts.append(tag("circle", cx=x, cy=14, r=4.0, class_=shade))
         parts.append(text(x + 9, 18, use.replace("_", " "), class_="small"))
-    svg = drawing(LEFT + WIDTH + 16, TOP + HEIGHT + 40, f"Errors of the area in {name}", *parts)
+    svg = drawing(LEFT + WIDTH + 36, TOP + HEIGHT + 40, f"Errors of the area in {name}", *parts)
     opening = '<svg xmlns="http://www.w3.org/2000/svg" '
     return svg.replace("<svg ", opening, 1).replace(">", f"><style>{CSS}</style>", 1) + "\n"
 
