@@ -1,6 +1,5 @@
 """From a cell library to a committed fit: sample, synthesize, fit, write."""
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from costmodel.fpga.yosys import keep
 
 from .asic import fit_sample, predict, summary
 from .files import AsicFit
-from .liberty import unpacked
+from .liberty import file_digest, unpacked
 from .points import Point
 from .rows import Row, Sample, write_sample
 from .sampling import sample
@@ -71,7 +70,7 @@ def calibrate_asic(
     if not name.replace("_", "").isalnum():
         raise InputError(f"name is '{name}': letters, digits and underscores make a fit's name")
     with unpacked(liberty) as path:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
     chosen = sample(seed) if points is None else points
     period_ps = PERIOD_PS_PER_NM * node_nm
     measured = synthesize_all(chosen, liberty, period_ps=period_ps, workers=workers, say=say)
@@ -112,8 +111,7 @@ def judged_again(
     InputError : the library is another one than the fit's, or cannot be read.
     """
     with unpacked(liberty) as path:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != fit.liberty_sha256:
-            raise InputError(f"fit '{fit.name}' was made with another library: give {fit.liberty}")
+        fit.check_library(path)
     points = [point for point in sample(seed) if point.use == "held_out"]
     measured = synthesize_all(points, liberty, period_ps=fit.period_ps, workers=workers, say=say)
     rows = [Row(point=p, measured=m) for p, m in zip(points, measured, strict=True)]

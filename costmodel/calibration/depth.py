@@ -12,27 +12,13 @@ from collections.abc import Callable
 from costmodel.dequant import rotating_scale_bits
 from costmodel.floating import aligns_inside, layout_of
 from costmodel.pe import sum_bits
+from hw.array.parts import inner_sum, outer_sum
+from hw.pe import FloatSum
 from hw.pe.base import PART_LANES
 from hw.pe.serial import CHAIN_LANES
 from sw.compile import Machine
 
 Passed = dict[str, float]
-
-
-def _column_scale(machine: Machine) -> list[Passed]:
-    """Exponent of E4M3, a serial scale's shift, and what loads or rotates all registers."""
-    array, scale = machine.accelerator, machine.accelerator.scale
-    parts: list[Passed] = []
-    if scale.format == "e4m3":
-        # its four bits are less 1, or 0
-        parts.append(_mux(3))
-    if scale.largest_shift and not scale.barrel_shift:
-        # a single 1 is only decoded
-        levels = scale.largest_shift.bit_length()
-        parts.append(_mux(levels) if scale.significand_bits > 1 else _gates(levels))
-    rotating = rotating_scale_bits(machine) + array.zero_point_bits
-    held = rotating + scale.barrel_shift.bit_length()
-    return [_joined(*parts, _mux(1 + (rotating > 0), held))]
 
 
 def paths(component: str, machine: Machine) -> list[Passed]:
@@ -145,7 +131,7 @@ def _inner(machine: Machine) -> Passed:
     array = machine.accelerator
     if array.is_aligned:
         width = sum_bits(machine, array.lanes) + max(machine.terms.base_shifts)
-        return _float_sum(machine, width, machine.floating.inner_exponent_bits, machine.inner_bits)
+        return _float_sum(inner_sum(machine), width)
     return _bounded(machine.inner_bits, array.inner_accumulator.mode)
 
 
@@ -153,13 +139,13 @@ def _bounded(bits: int, mode: str) -> Passed:
     return _joined(_adder(bits), _gates(1 + (mode != "wrap")), _mux(int(mode == "saturate"), bits))
 
 
-def _float_sum(machine: Machine, addend: int, exponent: int, bits: int) -> Passed:
+def _float_sum(floating: FloatSum, addend: int) -> Passed:
     """Exponents, alignment, sum, leading place, move, rounding."""
-    floating = machine.accelerator.floating
     full, nearest = floating.normalization == "full", floating.rounding == "nearest_even"
+    bits, exponent = floating.bits, floating.exponent_bits
     width = max(addend, bits)
     # the sum moves left, too, by up to all of its places
-    guard = max(bits + 1, addend - bits + 2) if full else 0
+    guard = floating.guard_places(addend) if full else 0
     places = width + guard if full else max(2, width + 2 - bits)
     return _joined(
         _adder(exponent),
@@ -176,10 +162,9 @@ def _float_sum(machine: Machine, addend: int, exponent: int, bits: int) -> Passe
 def _dequantizer(machine: Machine) -> list[Passed]:
     array = machine.accelerator
     if array.is_aligned:
-        exponent = machine.floating.outer_exponent_bits
         width = machine.floating.product_sum_bits
         product = _joined(_gates(2), _adder(machine.inner_bits + 1))
-        return [product, _float_sum(machine, width, exponent, machine.outer_bits)]
+        return [product, _float_sum(outer_sum(machine), width)]
     shift = _mux(array.scale.barrel_shift.bit_length(), machine.outer_bits)
     turn = _mux(int(array.rows_per_dequantizer > 1), machine.outer_bits)
     outer = _joined(shift, turn, _bounded(machine.outer_bits, array.outer_accumulator.mode))
@@ -196,6 +181,22 @@ def _column(machine: Machine) -> list[Passed]:
     )
     negatives = array.adders == "compressor" and array.pe == "serial"
     return [_joined(decoded, _compressor(array.lanes, 2) if negatives else {})]
+
+
+def _column_scale(machine: Machine) -> list[Passed]:
+    """Exponent of E4M3, a serial scale's shift, and what loads or rotates all registers."""
+    array, scale = machine.accelerator, machine.accelerator.scale
+    parts: list[Passed] = []
+    if scale.format == "e4m3":
+        # its four bits are less 1, or 0
+        parts.append(_mux(3))
+    if scale.largest_shift and not scale.barrel_shift:
+        # a single 1 is only decoded
+        levels = scale.largest_shift.bit_length()
+        parts.append(_mux(levels) if scale.significand_bits > 1 else _gates(levels))
+    rotating = rotating_scale_bits(machine) + array.zero_point_bits
+    held = rotating + scale.barrel_shift.bit_length()
+    return [_joined(*parts, _mux(1 + (rotating > 0), held))]
 
 
 def _activations(machine: Machine) -> list[Passed]:

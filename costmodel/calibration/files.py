@@ -15,6 +15,7 @@ from sw.compile import Machine
 
 from .components import COMPONENTS, component_of
 from .depth import Passed, paths
+from .liberty import file_digest
 
 Models = dict[str, LinearModel]
 #: the committed fits
@@ -89,6 +90,18 @@ class AsicFit:
     delay_ps: Models
     leakage_mw_per_mm2: float | None
     summary: dict[str, Any]
+
+    def check_library(self, liberty: Path) -> None:
+        """The uncompressed library is the one that the sample was mapped to.
+
+        Raises
+        ------
+        InputError : it is not.
+        """
+        if file_digest(liberty) != self.liberty_sha256:
+            raise InputError(
+                f"fit '{self.name}' was fitted to another library: give {self.liberty}"
+            )
 
     def area(self, component: str, structure: Structure) -> Estimate:
         """Area of parts that ``component`` prices, um2, cells only.

@@ -1,6 +1,7 @@
 """Cell libraries: how circuits are mapped to one, and what else is read of its Liberty file."""
 
 import gzip
+import hashlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,11 @@ def unpacked(liberty: Path) -> Iterator[Path]:
         path = Path(folder) / "cells.lib"
         path.write_bytes(text)
         yield path
+
+
+def file_digest(liberty: Path) -> str:
+    """SHA-256 of an uncompressed library."""
+    return hashlib.sha256(liberty.read_bytes()).hexdigest()
 
 
 def cell_leakage_nw(text: str) -> dict[str, float]:

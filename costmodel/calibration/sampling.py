@@ -20,8 +20,6 @@ from .axes import AXES, BEYOND, Axes
 from .components import COMPONENTS
 from .points import Point
 
-#: seed of the committed samples of FPGA families
-SEED = 2026
 #: share of each component's configurations that is never fitted to
 HELD_OUT = 0.32
 #: attempts before a combination of choices is given up
@@ -31,7 +29,7 @@ _DEFAULTS: dict[str, Any] = {"rows": 1, "cols": 1, "lanes": 2}
 _OUTSIDE = ("format", "group_size", "inputs")
 
 
-def sample(seed: int = SEED) -> list[Point]:
+def sample(seed: int) -> list[Point]:
     """All configurations, component by component: to fit, held out, and beyond the range."""
     points: list[Point] = []
     for component, (count, axes) in AXES.items():

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from configs.errors import InputError
-from costmodel.calibration.sampling import SEED
 from costmodel.linear import FitError, LinearModel, fit_terms
 
 from .amounts import Amounts, component_amounts
@@ -35,7 +34,7 @@ from .predict import (
     has_models,
     load_fit,
 )
-from .rows import Row, measured_rows, read_rows
+from .rows import SEED, Row, measured_rows, read_rows
 from .terms import CORE_TERMS, TERMS
 from .yosys import keep
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from configs.errors import InputError
 from costmodel.calibration.points import Point
-from costmodel.calibration.sampling import SEED, sample
+from costmodel.calibration.sampling import sample
 from costmodel.estimate import Estimate
 from costmodel.floating import aligns_inside
 from costmodel.linear import FitError, LinearModel, fit_terms, read_fit
@@ -35,6 +35,7 @@ from .amounts import Amounts
 from .dsp import machine_dsps
 from .flow import implement
 from .predict import FITS, predict
+from .rows import SEED
 from .targets import TARGETS, Target
 from .yosys import keep
 

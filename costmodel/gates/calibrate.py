@@ -1,6 +1,5 @@
 """Calibrate action energies against a cell library: draw, measure, fit, write."""
 
-import hashlib
 import importlib.metadata
 import json
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 from configs.errors import InputError
 from configs.files import replace_file
-from costmodel.calibration.synthesis import unpacked
+from costmodel.calibration.liberty import file_digest, unpacked
 
 from .fit import EnergyFit, fit_energy
 from .measure import measure_all
@@ -58,7 +57,7 @@ def calibrate_energy(
         raise InputError(f"the supply must be above 0 and below 100 V, not {volts:g}")
     points, layers = draw_cores(seed), draw_layers(seed)
     with unpacked(liberty) as path:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
         found = measure_all(points, path, volts, layers, seed=seed, workers=workers, say=say)
     cores = [
         {"weights": p.weights, "group_size": p.group_size, "core": asdict(p.core), **measured}

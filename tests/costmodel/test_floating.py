@@ -333,5 +333,9 @@ def test_shifter_and_multiplier_by_hand():
     # four rows of three, of which three save their carries
     assert multiplier(4, 3) == Structure(gates=12, full_adder_bits=2 * 4) + adder(7)
     assert multiplier(4, 1) == Structure(gates=4)
+    # a product that is cut has the pairs of bits that reach what is read
+    for kept in range(1, 9):
+        pairs = sum(i + j < kept for i in range(4) for j in range(3))
+        assert multiplier(4, 3, kept=kept).gates == pairs
     assert leading_place(4) == Structure(gates=8 + 6)
     assert short_adder(3) == Structure(full_adder_bits=3)

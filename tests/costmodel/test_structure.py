@@ -8,7 +8,7 @@ import pytest
 
 from configs.accelerator import AccumulatorConfig, RequantizerConfig, ScaleConfig
 from costmodel import Structure, machine_blocks
-from costmodel.decoder import decision_nodes, truth_table
+from costmodel.decoder import decision_nodes, term_decoder, truth_table
 from costmodel.dequant import header_stages
 from costmodel.structure import adder, compressor, left_shifter
 from hw.core import Core
@@ -32,6 +32,20 @@ from ..sampled import sampled
 
 #: one, two and four members, one to four slots, up to six lane exponent bits
 FEW = ("ant4", "binary", "bitmod_fp3", "bitmod_fp4", "float8_e5m2", "int4", "int6", "int8")
+
+
+def test_choices_between_slots_are_bits_that_differ():
+    """int4 in two slots of one lane exponent bit, spelt out from its own terms."""
+    built = machine(1, 1, 1, "int4", lane_exponent_bits=1)
+    terms, levels = built.terms, built.family.members[0].levels
+    wanted = sum(
+        any((terms.packed(x, slot) ^ terms.packed(x, slot + 1)) >> bit & 1 for x in levels)
+        for slot in range(terms.slots - 1)
+        for bit in range(terms.digit_bits + 1 + terms.exponent_bits)
+    )
+    found = term_decoder(built)
+    assert found.slot_choices == wanted > 0
+    assert found.table_inputs == 4 + (terms.slots - 1).bit_length()
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -1,6 +1,5 @@
 """Third rung: the point's circuits through Yosys and ABC, against the models of area and delay."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +8,7 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from bitsmith.job import Job
-from configs.errors import InputError
-from costmodel import Technology, machine_area, machine_blocks
+from costmodel import machine_area, machine_blocks
 from costmodel.area import total_area
 from costmodel.calibration.components import COMPONENTS, component_of
 from costmodel.calibration.files import blocks_um2
@@ -116,7 +114,7 @@ def climb_synthesis(job: Job, liberty: Path) -> Found:
     asic = technology.asic
     core = shrunk(machine, MOST_LANES)
     with unpacked(liberty) as path:
-        _check_library(path, technology)
+        asic.check_library(path)
         one = partial(mapped, liberty=path, period_ps=asic.period_ps)
         found = {part: one(part.build(machine)) for part in parts(machine) if not is_large(part)}
         whole = one(COMPONENTS["core"].build(core))
@@ -126,21 +124,6 @@ def climb_synthesis(job: Job, liberty: Path) -> Found:
     lower |= {"core_mm2": area * 1e-6, "core_mhz": 1e6 / asic.critical_path_ps(core).value}
     note += f"; core: {instance_text(machine, core)}"
     return Found(figures=figures, lower=lower, note=note)
-
-
-def _check_library(path: Path, technology: Technology) -> None:
-    """The model was fitted to this very library.
-
-    Raises
-    ------
-    InputError : it was not.
-    """
-    asic = technology.asic
-    if hashlib.sha256(path.read_bytes()).hexdigest() != asic.liberty_sha256:
-        raise InputError(
-            f"technology '{technology.config.name}' was fitted to another library: "
-            f"give {asic.liberty}"
-        )
 
 
 def _compare(

@@ -274,7 +274,7 @@ def test_a_fit_is_judged_by_another_sample(monkeypatch, fit, tmp_path):
     monkeypatch.setattr(calibrate, "synthesize_all", synthesized)
     library = tmp_path / "tiny.lib"
     library.write_text(SMALL)
-    with pytest.raises(InputError, match="was made with another library: give"):
+    with pytest.raises(InputError, match="was fitted to another library: give"):
         judged_again(fit, library, seed=3)
     own = replace(fit, liberty_sha256=hashlib.sha256(SMALL.encode()).hexdigest())
     found = judged_again(own, library, seed=3)
